@@ -1,0 +1,490 @@
+"""The job: one validated, versioned document that says what is asked for. Schema `stit.job/1`.
+
+Hosts and farms need to know nothing else of the engine. A job is data: no code, no shell, no environment
+variables; unknown keys are refused, so that a misspelt setting is an error and not a silent default.
+`device` and everything else about *how* a job is run is in `stit_vfx.options`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from stit_vfx.canonical import canonical_data, canonical_json
+from stit_vfx.errors import FrameRangeError, JobError, JobFieldError, JobVersionError, StitError
+from stit_vfx.options import STEPS
+from stit_vfx.words import parse_edit, parse_face, shot_name_of
+
+SCHEMA = "stit.job/1"
+MAX_BYTES = 4_000_000
+MAX_DEPTH = 16
+# Windows opens these as devices in every folder and with any suffix: a shot made on Linux could not be read.
+DEVICE_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
+)
+
+
+def _fail(problem: str, hint: str = "") -> PydanticCustomError:
+    return PydanticCustomError("stit", "{problem}", {"problem": problem, "hint": hint})
+
+
+def _frame_range(text: str) -> str:
+    """A frame range in its one normal spelling, so that `3,1-2` and `1-3` are the same job."""
+    from stit_vfx.plate.sequence import format_frames, parse_frames
+
+    try:
+        return format_frames(parse_frames(text))
+    except FrameRangeError as error:
+        context = {"problem": error.problem, "hint": error.hint or ""}
+        raise PydanticCustomError("stit_frames", "{problem}", context) from error
+
+
+def _path(text: str) -> str:
+    if not text.strip():
+        raise _fail("is an empty path")
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+        raise _fail("a path holds a control character")
+    for part in re.split(r"[/\\]", text):
+        if part.split(".")[0].rstrip(" ").lower() in DEVICE_NAMES:
+            raise _fail(f"{part!r} is a device name on Windows", "Rename the file or folder")
+    return text
+
+
+def _shot_name(text: str) -> str:
+    if text.split(".")[0].lower() in DEVICE_NAMES:
+        raise _fail(f"{text!r} is a device name on Windows", "Choose another shot name")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text):
+        raise _fail(f"{text!r} is no shot name", "Use 1 to 64 letters, digits, dots, dashes and underscores")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise _fail("holds a control character")
+    return text
+
+
+def _positive_zero(value: float) -> float:
+    # -0.0 equals 0.0 and must not be another job.
+    return value + 0.0
+
+
+Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_positive_zero)]
+Strength = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(_positive_zero)]
+FrameRange = Annotated[str, AfterValidator(_frame_range)]
+FilePath = Annotated[str, AfterValidator(_path)]
+Line = Annotated[str, Field(max_length=512), AfterValidator(_one_line)]
+Layer = Annotated[int, Field(ge=0, le=63)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Face(_Section):
+    """Which face: an id from `stit faces`, or a point or box (x0, y0, x1, y1) in plate pixels on a frame.
+
+    All null: the largest face. `frame` null: the first frame in which there is a face.
+    """
+
+    id: Annotated[int, Field(ge=0)] | None = None
+    point: tuple[Number, Number] | None = None
+    box: tuple[Number, Number, Number, Number] | None = None
+    frame: int | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(way is not None for way in (self.id, self.point, self.box)) > 1:
+            raise _fail("picks the face in several ways", "Give one of id, point and box")
+        if self.box and (self.box[0] >= self.box[2] or self.box[1] >= self.box[3]):
+            raise _fail("box is empty", "Give it as left, top, right, bottom")
+        return self
+
+
+class Edit(_Section):
+    """One direction of the pack and how strongly: a constant, or keys by frame."""
+
+    direction: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)]
+    strength: Strength | None = None
+    keys: Annotated[dict[int, Strength], Field(min_length=1)] | None = None
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.strength is None) == (self.keys is None):
+            raise _fail("needs either strength or keys", 'For example "strength": 0.6')
+        return self
+
+    def at(self, frame: int) -> float:
+        """Strength on a frame: straight lines between keys, held before the first and after the last."""
+        if self.keys is None:
+            return self.strength or 0.0
+        frames = sorted(self.keys)
+        right = bisect_right(frames, frame)
+        if right == 0 or right == len(frames):
+            return self.keys[frames[max(right - 1, 0)]]
+        before, after = frames[right - 1], frames[right]
+        share = (frame - before) / (after - before)
+        return self.keys[before] + share * (self.keys[after] - self.keys[before])
+
+
+class Tune(_Section):
+    """The generator's tuning. `frames` null: the job's frames; pin it, and a trimmed shot stays tuned."""
+
+    frames: FrameRange | None = None
+    schedule: Literal["default", "paper"] = "default"
+    steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class Stitch(_Section):
+    """Stitching tuning. `inner` and `outer` are the published dilations, in pixels of a 1024 crop."""
+
+    enabled: bool = True
+    steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    inner: Annotated[int, Field(ge=0, le=512)] = 0
+    outer: Annotated[int, Field(ge=0, le=512)] = 50
+
+
+class Matte(_Section):
+    """`grow` (negative shrinks) and `soften` in plate pixels; `holdout`: white keeps the plate."""
+
+    grow: Annotated[Number, Field(ge=-512, le=512)] = 0.0
+    soften: Annotated[Number, Field(ge=0, le=512)] = 6.0
+    holdout: FilePath | None = None
+
+
+class Output(_Section):
+    """Where the shot's folder is made and how frames are written. Only lossless compressions are offered."""
+
+    folder: FilePath = "renders"
+    layers: bool = False
+    compression: Literal["auto", "none", "rle", "zips", "zip", "piz"] = "auto"
+    pixel: Literal["source"] = "source"
+
+
+class Job(_Section):
+    """What is asked for, for one face of a shot. Make one with `Job.load`, `from_data` or `from_options`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: Annotated[Literal["stit.job/1"], Field(alias="schema")]
+    shot: Annotated[str, AfterValidator(_shot_name)]
+    plate: FilePath
+    frames: FrameRange | None = None
+    colourspace: Line | None = None
+    face: Face = Face()
+    pack: FilePath = "builtin"
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1, max_length=64)]
+    tune: Tune = Tune()
+    stitch: Stitch = Stitch()
+    putback: Literal["detail", "delta", "replace"] = "detail"
+    matte: Matte = Matte()
+    quality: Literal["draft", "final"] = "final"
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    output: Output = Output()
+    consent: Line = ""
+    quads: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _each_edit_once(self) -> Self:
+        seen = [(edit.direction, edit.layers) for edit in self.edits]
+        twice = next((direction for n, (direction, _) in enumerate(seen) if seen[n] in seen[:n]), None)
+        if twice is not None:
+            raise _fail(f"{twice!r} is edited twice", "Give each direction once")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, *, changes: Mapping[str, Any] | None = None) -> Job:
+        """Read a job file. Relative paths in it start at its own folder.
+
+        `changes` is a nested mapping laid over the file before it is checked (a command line's flags);
+        its relative paths start at the working folder.
+        """
+        path = Path(path)
+        data = parse_document(_read(path), where=path)
+        data = _resolved(data, path.absolute().parent)
+        return cls.from_data(_merged(data, _resolved(changes or {}, Path.cwd())), where=path)
+
+    @classmethod
+    def from_data(
+        cls, data: Mapping[str, Any], *, base: Path | None = None, where: str | Path | None = None
+    ) -> Job:
+        """Check parsed JSON. `base`: folder that relative paths start at (default: the working folder)."""
+        _check_version(data, where)
+        data = _resolved({**data, "schema": SCHEMA}, base or Path.cwd())
+        if data.get("shot") is None and isinstance(data.get("plate"), str):
+            data["shot"] = shot_name_of(data["plate"])
+        try:
+            # JSON mode: arrays are tuples and object keys are frames, and nothing else is converted.
+            return cls.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            raise _job_error(error, where) from None
+        except (TypeError, ValueError) as error:
+            raise JobError(f"is not a JSON document: {error}", where=where) from None
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        plate: str,
+        edits: Sequence[str | Mapping[str, Any]],
+        face: str | Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Job:
+        """A job from short words, as on a command line; a mapping is taken as it is in JSON.
+
+        edits   `smile=0.6`, or with keys `age=0@1001,-0.5@1040`
+        face    `960,400@1001` (point), `x0,y0,x1,y1@1001` (box), or an id; `@frame` may be left out
+        fields  any other field of the job, as in JSON
+        """
+        fields["edits"] = [parse_edit(edit) if isinstance(edit, str) else dict(edit) for edit in edits]
+        fields["face"] = parse_face(face) if isinstance(face, str) else face
+        data = {"schema": SCHEMA, "plate": plate, **fields}
+        return cls.from_data({name: value for name, value in data.items() if value is not None})
+
+    def with_defaults(self, *, frames: Sequence[int] = (), colourspace: str | None = None) -> Job:
+        """The same job with nothing left to be looked up: `frames` are those the plate has.
+
+        A colour space is filled in only when given; null stays null and means "what the plate says".
+        """
+        from stit_vfx.plate.sequence import format_frames
+
+        if self.frames is None and not frames:
+            raise JobFieldError("frames: the job does not say which", hint="Give --frames")
+        chosen = self.frames or format_frames(tuple(frames))
+        tune = self.tune.model_copy(update={"frames": self.tune.frames or chosen})
+        space = self.colourspace or colourspace
+        return self.model_copy(update={"frames": chosen, "tune": tune, "colourspace": space})
+
+    def replace(self, changes: Mapping[str, Any]) -> Job:
+        """A checked copy with a nested mapping of changes laid over it."""
+        return self.from_data(_merged(self.to_data(), changes))
+
+    def frame_numbers(self) -> tuple[int, ...]:
+        """Frames to deliver. Empty while `frames` is null (see `with_defaults`)."""
+        return _numbers(self.frames)
+
+    def tune_frames(self) -> tuple[int, ...]:
+        """Frames that the generator is tuned to."""
+        return _numbers(self.tune.frames or self.frames)
+
+    def read_frames(self) -> tuple[int, ...]:
+        """Frames to track, align and invert: those to deliver and those to tune to."""
+        return tuple(sorted({*self.frame_numbers(), *self.tune_frames()}))
+
+    def strengths_at(self, frame: int) -> tuple[float, ...]:
+        """One strength per edit, in the order of `edits`."""
+        return tuple(edit.at(frame) for edit in self.edits)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain JSON types with every field present."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def canonical_json(self) -> str:
+        """One line, sorted, ASCII: equal text means equal job."""
+        return canonical_json(self.to_data())
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.canonical_json().encode()).hexdigest()
+
+    def settings_for(self, step: str, *, frame: int | None = None) -> dict[str, Any]:
+        """The part of the job that a step's own code reads, normalised, for its content key.
+
+        Paths are left out: what is *in* a plate, quad file, hold-out or pack belongs to a key's `inputs` and
+        `models`. What a step gets from earlier steps is in their keys. With `frame`, `edit` reads only that
+        frame's strengths, so a key moved at 1040 leaves 1001 as it is.
+        """
+        if step not in STEPS:
+            raise ValueError(f"no step {step!r}")
+        return canonical_data(getattr(self, f"_read_by_{step}")(frame))
+
+    def _read_by_align(self, _frame: int | None) -> dict[str, Any]:
+        from stit_vfx.plate.sequence import format_frames
+
+        # Tracks and smoothing run over all frames read, so the list of them is a setting.
+        frames = format_frames(self.read_frames())
+        return {"face": self.face.model_dump(), "colourspace": self.colourspace, "frames": frames}
+
+    def _read_by_invert(self, _frame: int | None) -> dict[str, Any]:
+        return {}
+
+    def _read_by_tune(self, _frame: int | None) -> dict[str, Any]:
+        frames = self.tune.frames or self.frames
+        return {**self.tune.model_dump(), "frames": frames, "quality": self.quality, "seed": self.seed}
+
+    def _read_by_edit(self, frame: int | None) -> dict[str, Any]:
+        if frame is None:
+            return {"edits": [edit.model_dump() for edit in self.edits]}
+        return {"edits": [[edit.direction, edit.at(frame), edit.layers] for edit in self.edits]}
+
+    def _read_by_stitch(self, _frame: int | None) -> dict[str, Any]:
+        # The put-back decides what the border is stitched to.
+        stitch = self.stitch.model_dump()
+        return {**stitch, "putback": self.putback, "quality": self.quality, "seed": self.seed}
+
+    def _read_by_composite(self, _frame: int | None) -> dict[str, Any]:
+        matte = self.matte.model_dump(include={"grow", "soften"})
+        output = self.output.model_dump(exclude={"folder"})
+        return {"putback": self.putback, "matte": matte, "output": output}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `stit.job/1`, for editors and other tools."""
+    schema = Job.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
+
+
+def parse_document(text: str, *, where: str | Path | None = None) -> dict[str, Any]:
+    """JSON text to a mapping; refuses what is too deep, given twice, or not JSON."""
+    try:
+        data = json.loads(text, object_pairs_hook=_each_key_once)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise JobError(f"is not JSON: {error.msg} at {place}", where=where) from None
+    except RecursionError:
+        raise JobError(f"is nested deeper than {MAX_DEPTH} levels", where=where) from None
+    except ValueError as error:
+        raise JobError(f"is not usable JSON: {error}", where=where) from None
+    if _depth(data) > MAX_DEPTH:
+        raise JobError(f"is nested deeper than {MAX_DEPTH} levels", where=where)
+    if not isinstance(data, dict):
+        raise JobError("holds no JSON object", where=where, hint='A job starts {"schema": "stit.job/1", ...}')
+    return data
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise JobError(f"is larger than {MAX_BYTES} bytes", where=path)
+        return raw.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        problem = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error}"
+        raise JobError(problem, where=path, hint="Check the path of the job file") from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} is given twice")
+    return data
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _check_version(data: Mapping[str, Any], where: str | Path | None) -> None:
+    schema = data.get("schema")
+    match = re.fullmatch(r"stit\.job/(\d+)(\.\d+)?", schema) if isinstance(schema, str) else None
+    if match is None:
+        shown = "is missing" if schema is None else f"{schema!r} is not a job's"
+        raise JobFieldError(f"schema: {shown}", where=where, hint=f'Write "schema": "{SCHEMA}"')
+    if match[1] != "1":
+        raise JobVersionError(
+            f"schema: {schema} is not one that this engine reads ({SCHEMA})",
+            where=where,
+            hint="Update stit_vfx, or write the job for this version",
+        )
+
+
+def _resolved(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Relative paths made absolute. Values of a wrong type are left for the schema to refuse."""
+    data = dict(data)
+    for section, field in (
+        ("", "plate"),
+        ("", "quads"),
+        ("", "pack"),
+        ("matte", "holdout"),
+        ("output", "folder"),
+    ):
+        holder = data.get(section) if section else data
+        if (
+            not isinstance(holder, dict)
+            or not isinstance(holder.get(field), str)
+            or not holder[field].strip()
+        ):
+            continue
+        # A pack without a slash is a name to search for, not a place.
+        if field != "pack" or re.search(r"[/\\]", holder[field]):
+            holder = {**holder, field: os.path.normpath(os.path.join(base, holder[field]))}
+            data = {**data, section: holder} if section else holder
+    return data
+
+
+def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(data)
+    for name, value in changes.items():
+        # A face is one choice, not a set of settings: a new point does not keep an old box.
+        nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and name != "face"
+        merged[name] = _merged(merged[name], value) if nested else value
+    return merged
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    from stit_vfx.plate.sequence import parse_frames
+
+    return () if text is None else parse_frames(text)
+
+
+def _job_error(error: ValidationError, where: str | Path | None) -> StitError:
+    """The first problem, by its path in the job, and how many more there are."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    field, context = _field(first["loc"]), first.get("ctx", {})
+    problem, hint = _words(first)
+    if len(details) > 1:
+        problem += f" (and {len(details) - 1} more)"
+    kind = FrameRangeError if first["type"] == "stit_frames" else JobFieldError
+    text = f"{field}: {problem}" if field else problem
+    return kind(text, where=where, hint=hint or context.get("hint") or None)
+
+
+def _field(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        if part != "[key]":
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _words(detail: ErrorDetails) -> tuple[str, str]:
+    """What is wrong, in a user's words, and what to do."""
+    kind, loc = detail["type"], detail["loc"]
+    if kind == "extra_forbidden":
+        known = _known_keys(loc[0] if len(loc) > 1 else None)
+        close = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
+        return "is not a setting", f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}"
+    if kind == "missing":
+        return "is missing", ""
+    if kind == "json_invalid":
+        return "a text is not valid Unicode", "Write it in UTF-8"
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    given = repr(detail["input"])
+    return (message if kind.startswith("stit") or len(given) > 60 else f"{message}, not {given}"), ""
+
+
+def _known_keys(section: int | str | None) -> list[str]:
+    kinds: dict[object, type[_Section]] = {
+        **{None: Job, "face": Face, "edits": Edit, "tune": Tune},
+        **{"stitch": Stitch, "matte": Matte, "output": Output},
+    }
+    return [field.alias or name for name, field in kinds[section].model_fields.items()]
