@@ -78,7 +78,7 @@ def modulated_conv2d(
     demodulate: bool = True,
     up_taps: Tensor | None = None,
 ) -> Tensor:
-    """Convolution whose kernel is scaled per sample and input channel by `styles` (N, I); eq. 1-3 of the paper.
+    """Convolution with its kernel scaled per sample and input channel by `styles` (N, I) (eq. 1-3).
 
     Input channels are scaled before and output channels after one shared convolution, which equals scaling
     the kernel per sample (to 6e-6 over a generator) and needs no grouped convolution. With `up_taps` the
