@@ -18,17 +18,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stit_vfx.canonical import canonical_data, canonical_json
+from stit_vfx.document import read_document
 from stit_vfx.errors import FrameRangeError, JobError, JobFieldError, JobVersionError, StitError
 from stit_vfx.options import STEPS
 from stit_vfx.words import parse_edit, parse_face, shot_name_of
 
 SCHEMA = "stit.job/1"
-MAX_BYTES = 4_000_000
-MAX_DEPTH = 16
 # Windows opens these as devices in every folder and with any suffix: a shot made on Linux could not be read.
 DEVICE_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
@@ -80,6 +87,16 @@ def _positive_zero(value: float) -> float:
     return value + 0.0
 
 
+def _frame_keys(keys: Any) -> Any:
+    """JSON has text for keys. One spelling of each frame: "01001" and "1001" would be two keys on one."""
+    if not isinstance(keys, dict):
+        return keys
+    for name in keys:
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", str(name)):
+            raise _fail(f"{name!r} is not a frame number", 'For example {"1001": 0, "1040": 0.5}')
+    return {int(name): strength for name, strength in keys.items()}
+
+
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_positive_zero)]
 Strength = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(_positive_zero)]
 FrameRange = Annotated[str, AfterValidator(_frame_range)]
@@ -117,7 +134,7 @@ class Edit(_Section):
 
     direction: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)]
     strength: Strength | None = None
-    keys: Annotated[dict[int, Strength], Field(min_length=1)] | None = None
+    keys: Annotated[dict[int, Strength], Field(min_length=1), BeforeValidator(_frame_keys)] | None = None
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -212,8 +229,8 @@ class Job(_Section):
         its relative paths start at the working folder.
         """
         path = Path(path)
-        data = parse_document(_read(path), where=path)
-        data = _resolved(data, path.absolute().parent)
+        data = read_document(path)
+        data = _resolved(_with_folder(data), path.absolute().parent)
         return cls.from_data(_merged(data, _resolved(changes or {}, Path.cwd())), where=path)
 
     @classmethod
@@ -222,9 +239,9 @@ class Job(_Section):
     ) -> Job:
         """Check parsed JSON. `base`: folder that relative paths start at (default: the working folder)."""
         _check_version(data, where)
-        data = _resolved({**data, "schema": SCHEMA}, base or Path.cwd())
-        if data.get("shot") is None and isinstance(data.get("plate"), str):
-            data["shot"] = shot_name_of(data["plate"])
+        data = _resolved(_with_folder({**data, "schema": SCHEMA}), base or Path.cwd())
+        if data.get("shot") is None:
+            data["shot"] = shot_name_of(str(data.get("plate", "")))
         try:
             # JSON mode: arrays are tuples and object keys are frames, and nothing else is converted.
             return cls.model_validate_json(json.dumps(data))
@@ -346,52 +363,6 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
-def parse_document(text: str, *, where: str | Path | None = None) -> dict[str, Any]:
-    """JSON text to a mapping; refuses what is too deep, given twice, or not JSON."""
-    try:
-        data = json.loads(text, object_pairs_hook=_each_key_once)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise JobError(f"is not JSON: {error.msg} at {place}", where=where) from None
-    except RecursionError:
-        raise JobError(f"is nested deeper than {MAX_DEPTH} levels", where=where) from None
-    except ValueError as error:
-        raise JobError(f"is not usable JSON: {error}", where=where) from None
-    if _depth(data) > MAX_DEPTH:
-        raise JobError(f"is nested deeper than {MAX_DEPTH} levels", where=where)
-    if not isinstance(data, dict):
-        raise JobError("holds no JSON object", where=where, hint='A job starts {"schema": "stit.job/1", ...}')
-    return data
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise JobError(f"is larger than {MAX_BYTES} bytes", where=path)
-        return raw.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        problem = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error}"
-        raise JobError(problem, where=path, hint="Check the path of the job file") from None
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} is given twice")
-    return data
-
-
-def _depth(data: Any) -> int:
-    depth, level = 0, [data]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
 def _check_version(data: Mapping[str, Any], where: str | Path | None) -> None:
     schema = data.get("schema")
     match = re.fullmatch(r"stit\.job/(\d+)(\.\d+)?", schema) if isinstance(schema, str) else None
@@ -404,6 +375,14 @@ def _check_version(data: Mapping[str, Any], where: str | Path | None) -> None:
             where=where,
             hint="Update stit_vfx, or write the job for this version",
         )
+
+
+def _with_folder(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The default output folder written in, so that it too starts at the job file."""
+    output = data.get("output", {})
+    if not isinstance(output, Mapping) or "folder" in output:
+        return dict(data)
+    return {**data, "output": {**output, "folder": Output().folder}}
 
 
 def _resolved(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -448,6 +427,9 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 def _job_error(error: ValidationError, where: str | Path | None) -> StitError:
     """The first problem, by its path in the job, and how many more there are."""
     details = error.errors(include_url=False)
+    # A list that lost a bad item is also reported as too short; only the item is the user's doing.
+    depths = [detail["loc"] for detail in details]
+    details = [d for d in details if not any(loc[: len(d["loc"])] == d["loc"] != loc for loc in depths)]
     first = details[0]
     field, context = _field(first["loc"]), first.get("ctx", {})
     problem, hint = _words(first)
@@ -472,12 +454,14 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
     if kind == "extra_forbidden":
         known = _known_keys(loc[0] if len(loc) > 1 else None)
         close = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
-        return "is not a setting", f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}"
+        hint = f'Did you mean "{close[0]}"' if close else f"Known: {', '.join(known)}"
+        return "is not a setting", hint
     if kind == "missing":
         return "is missing", ""
     if kind == "json_invalid":
         return "a text is not valid Unicode", "Write it in UTF-8"
-    message = detail["msg"][0].lower() + detail["msg"][1:]
+    message = re.sub(r"^(Input|Tuple|Dictionary|String) should", "should", detail["msg"])
+    message = message.replace(" after validation", "")
     given = repr(detail["input"])
     return (message if kind.startswith("stit") or len(given) > 60 else f"{message}, not {given}"), ""
 
