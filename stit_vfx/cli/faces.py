@@ -1,0 +1,38 @@
+"""`stit faces`: which faces are in a plate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stit_vfx.cli.common import engine_options, run_options, show, start, stream_options
+
+
+@click.command(short_help="List the faces in a plate.")
+@click.argument("plate")
+@click.option("--frames", help="Only these frames (default: all).")
+@click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@engine_options
+@stream_options
+def command(plate: str, as_json: bool, **words: Any) -> int:
+    """List the faces in a plate: id, frames and box. `stit run --face ID` edits one of them."""
+    session = start(words, job=plate)
+
+    from stit_vfx import pipeline
+    from stit_vfx.plate.sequence import parse_frames
+
+    found = pipeline.find_faces(
+        plate,
+        parse_frames(words["frames"]) if words["frames"] else None,
+        colourspace=words["colourspace"],
+        picture=words["picture"],
+        reporter=session.reporter,
+        cancel=session.cancel,
+        options=run_options(words),
+    )
+    show(found.to_json(), found.to_text(), as_json=as_json)
+    return 0

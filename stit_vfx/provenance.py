@@ -1,0 +1,113 @@
+"""What was done to which plate, by what: a record beside every version, and attributes in every frame.
+
+It says what was done; it does not prevent misuse, and anyone can strip it. No personal data is asked for:
+`consent` is production's own reference. STIT_NO_USER=1 leaves the names of user and machine out.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stit_vfx._version import __version__
+from stit_vfx.atomic import host_name
+from stit_vfx.cache import STEP_REVISION, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stit_vfx.events import Reporter
+    from stit_vfx.job import Job
+    from stit_vfx.shot import Version
+
+SCHEMA = "stit.provenance/1"
+# IPTC: captured footage that was changed by a trained model.
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+def exr_attributes(job: Job, version_name: str, frame: int) -> dict[str, str]:
+    """String attributes for a composited frame. They depend on the job alone: no time, user or machine."""
+    return {
+        "stit/version": f"stit_vfx {__version__}",
+        "stit/shot": f"{job.shot} {version_name}",
+        "stit/job_sha256": job.sha256,
+        "stit/digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "stit/consentRef": job.consent,
+        "stit/edit": edit_text(job, frame),
+    }
+
+
+def edit_text(job: Job, frame: int) -> str:
+    """`smile=0.6 age=-0.25`: the edits as they are on a frame."""
+    strengths = zip(job.edits, job.strengths_at(frame), strict=True)
+    return " ".join(f"{edit.direction}={strength:g}" for edit, strength in strengths)
+
+
+def warn_of_consent(job: Job, reporter: Reporter) -> None:
+    """One warning if the job names no consent. Nothing is blocked: a lock on open source is theatre."""
+    if not job.consent:
+        reporter.warn("STIT-W501")
+
+
+def build_record(
+    version: Version,
+    job: Job,
+    *,
+    models: Mapping[str, Mapping[str, Any]],
+    plate: Mapping[int, str],
+    colour: Mapping[str, Any],
+    device: str,
+    measured: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of a version, from the records of its frames.
+
+    models  {name: {"sha256": ..., "licence": ...}} of packs' files and face detectors
+    plate   sha256 of each frame of the plate
+    colour  the working space and why it was taken
+    """
+    frames = version.records()
+    outcomes = {
+        outcome: [frame for frame, record in frames.items() if record["outcome"] == outcome]
+        for outcome in ("edited", "untouched", "failed")
+    }
+    return {
+        "schema": SCHEMA,
+        "tool": f"stit_vfx {__version__}",
+        "step_revisions": STEP_REVISION,
+        "shot": job.shot,
+        "version": version.name,
+        "job_sha256": job.sha256,
+        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "consent_ref": job.consent or None,
+        "edits": job.to_data()["edits"],
+        "models": {name: dict(model) for name, model in models.items()},
+        "colour": dict(colour),
+        "plate": {"name": job.plate, "sha256": {str(frame): digest for frame, digest in plate.items()}},
+        "frames": outcomes,
+        "outputs": {
+            str(frame): {kind: file["sha256"] for kind, file in record["files"].items()}
+            for frame, record in frames.items()
+        },
+        "measured": dict(measured or {}),
+        "made_on": {"device": device, "system": platform.system(), "machine": platform.machine(), **who()},
+    }
+
+
+def who() -> dict[str, str]:
+    """User and machine; empty with STIT_NO_USER=1."""
+    if os.environ.get("STIT_NO_USER"):
+        return {}
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without a passwd entry
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return {"user": user, "host": host_name()}
+
+
+def write_record(version: Version, record: Mapping[str, Any]) -> Path:
+    """Write provenance.json of a version."""
+    write_json(version.provenance_path, record)
+    return version.provenance_path
