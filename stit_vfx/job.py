@@ -360,6 +360,7 @@ class Job(_Section):
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `stit.job/1`, for editors and other tools."""
     schema = Job.model_json_schema(by_alias=True)
+    schema["required"].remove("shot")  # `from_data` names it after the plate
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
