@@ -13,7 +13,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -312,8 +311,9 @@ class Job(_Section):
         """One line, sorted, ASCII: equal text means equal job."""
         return canonical_json(self.to_data())
 
-    @cached_property
+    @property
     def sha256(self) -> str:
+        """sha256 hex of `canonical_json`."""
         return sha256(self.canonical_json().encode()).hexdigest()
 
     def settings_for(self, step: str, *, frame: int | None = None) -> dict[str, Any]:

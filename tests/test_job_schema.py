@@ -77,6 +77,12 @@ def test_every_default_is_written_back() -> None:
     assert Job.from_data(data).to_data() == data
 
 
+def test_a_copy_with_other_content_has_another_sum() -> None:
+    before = Job.from_data(SMALLEST)
+    sums = {before.sha256, before.with_defaults(frames=(1, 2)).sha256, before.replace({"seed": 1}).sha256}
+    assert len(sums) == 3
+
+
 def test_spellings_of_one_job_are_one_job() -> None:
     other = job(
         frames="1050-1100, 1001-1049",

@@ -71,8 +71,7 @@ def command(job_file: Path | None, **words: Any) -> int:
         allow_partial=words["allow_partial"],
     )
     out = Path(job.output.folder)
-    logs = out / f"{job.shot}.stit" / "logs"
-    session.logs = logs if logs.is_dir() else None
+    session.logs = out / f"{job.shot}.stit" / "logs"
 
     from stit_vfx import pipeline
 

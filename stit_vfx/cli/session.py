@@ -14,7 +14,7 @@ _current: Session | None = None
 
 @dataclass
 class Session:
-    """`logs`: an existing folder for the log of an unforeseen error, once the shot is known."""
+    """`logs`: folder for the log of an unforeseen error, if it exists by then."""
 
     reporter: Reporter
     cancel: Cancel

@@ -1,0 +1,99 @@
+"""The record says what was done, by what, and no more about people than they allow."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stit_vfx import provenance
+from stit_vfx.atomic import atomic_bytes
+from stit_vfx.events import Reporter
+from stit_vfx.job import Job
+from stit_vfx.shot import STEP_REVISION, Shot, Version
+
+
+def make_job(**changes: Any) -> Job:
+    edits = [
+        {"direction": "smile", "strength": 0.6},
+        {"direction": "age", "keys": {"1001": 0, "1003": -0.5}},
+    ]
+    data = {"schema": "stit.job/1", "plate": "/p/sh010.####.exr", "frames": "1001-1003", "edits": edits}
+    return Job.from_data({**data, **changes})
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Version:
+    version = Shot.open(tmp_path, "sh010").version(make_job())
+    for frame, outcome in ((1001, "edited"), (1002, "edited"), (1003, "untouched")):
+        atomic_bytes(version.comp_path(frame), b"comp %d" % frame)
+        version.finish_frame(frame, key="k", files={"comp": version.comp_path(frame)}, outcome=outcome)
+    return version
+
+
+def record_of(version: Version) -> dict[str, Any]:
+    record = provenance.build_record(
+        version,
+        make_job(),
+        models={"builtin/generator": {"sha256": "ab", "licence": "Apache-2.0"}},
+        plate={1001: "p1", 1002: "p2", 1003: "p3"},
+        colour={"space": "ACEScg", "why": "header"},
+        device="cpu",
+    )
+    return json.loads(provenance.write_record(version, record).read_text())
+
+
+def test_the_record_says_what_was_done_to_which_plate_by_what(version: Version) -> None:
+    record = record_of(version)
+    assert record["schema"] == "stit.provenance/1"
+    assert record["job_sha256"] == make_job().sha256
+    assert record["step_revisions"] == STEP_REVISION
+    assert record["models"]["builtin/generator"] == {"sha256": "ab", "licence": "Apache-2.0"}
+    assert record["plate"]["sha256"] == {"1001": "p1", "1002": "p2", "1003": "p3"}
+    assert record["frames"] == {"edited": [1001, 1002], "untouched": [1003], "failed": []}
+    assert record["outputs"]["1002"] == {"comp": sha256(b"comp 1002").hexdigest()}
+    assert [edit["direction"] for edit in record["edits"]] == ["smile", "age"]
+    assert record["consent_ref"] is None
+
+
+def test_the_source_type_is_footage_changed_by_a_trained_model(version: Version) -> None:
+    expected = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+    assert record_of(version)["digitalSourceType"] == expected
+    assert provenance.exr_attributes(make_job(), "v001", 1001)["stit/digitalSourceType"] == expected
+
+
+def test_a_frame_carries_its_own_edit_and_nothing_that_changes_from_run_to_run() -> None:
+    job = make_job(consent="letter 12")
+    attributes = provenance.exr_attributes(job, "v003", 1002)
+    assert attributes["stit/edit"] == "smile=0.6 age=-0.25"
+    assert attributes["stit/shot"] == "sh010 v003"
+    assert attributes["stit/consentRef"] == "letter 12"
+    assert attributes["stit/job_sha256"] == job.sha256
+    assert attributes == provenance.exr_attributes(job, "v003", 1002)
+    assert all(isinstance(value, str) for value in attributes.values())
+    assert socket.gethostname() not in str(attributes)
+
+
+def test_user_and_machine_are_named_unless_the_user_says_no(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STIT_NO_USER", raising=False)
+    made_on = record_of(version)["made_on"]
+    assert (made_on["user"], made_on["host"]) == (getpass.getuser(), socket.gethostname())
+    monkeypatch.setenv("STIT_NO_USER", "1")
+    assert record_of(version)["made_on"].keys() == {"device", "system", "machine"}
+
+
+@pytest.mark.parametrize(("consent", "warnings"), [("", 1), ("letter 12", 0)])
+def test_a_job_without_consent_is_warned_of_once_and_not_stopped(
+    capsys: pytest.CaptureFixture[str], consent: str, warnings: int
+) -> None:
+    reporter = Reporter("text")
+    for _ in range(2):
+        provenance.warn_of_consent(make_job(consent=consent), reporter)
+    assert capsys.readouterr().err.count("STIT-W501") == warnings
