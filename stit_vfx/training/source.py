@@ -1,7 +1,7 @@
 """The public face model that the built-in pack is trained with: ICT-FaceKit (USC ICT, MIT).
 
-Only training reads it. Its arrays, and tables computed from them, stay out of the package; what is shipped are
-weights of networks trained with it. Centimetres; x to the person's left (image right), y up, z forward.
+Only training reads it. Its arrays, and tables computed from them, stay out of the package; what is shipped
+are weights of networks trained with it. Centimetres; x to the person's left (image right), y up, z forward.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ _LANDMARKS = (
 
 @dataclass(frozen=True)
 class FaceSource:
-    """neutral (V, 3); identity (K, V, 3), one standard deviation each; expression (53, V, 3) at full strength.
+    """neutral (V, 3); identity (K, V, 3), one standard deviation each; expression (53, V, 3) at full
+    strength.
 
-    `names`: ARKit-style names of the expressions; `triangles` (T, 3) vertex ids; `parts` (V,) index into PARTS;
-    `landmarks` (68,) vertex ids, iBUG order; `face_end`: vertices below it are the face's own skin.
+    `names`: ARKit-style names of the expressions; `triangles` (T, 3) vertex ids; `parts` (V,) index into
+    PARTS; `landmarks` (68,) vertex ids, iBUG order; `face_end`: vertices below it are the face's own skin.
     """
 
     neutral: Array
