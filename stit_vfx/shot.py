@@ -222,7 +222,7 @@ class Shot:
     def find_version(self, name: str | None = None) -> Version:
         """A version by name (`v003`, or `3`); None: the latest. Raises OutputError."""
         versions = self.versions()
-        wanted = name if name is None or name.startswith("v") else f"v{int(name):03d}"
+        wanted = f"v{int(name):03d}" if name is not None and name.isdecimal() else name
         found = [version for version in versions if wanted in (None, version.name)]
         if not found:
             known = ", ".join(version.name for version in versions) or "none"

@@ -240,8 +240,9 @@ def test_the_same_job_is_the_same_version_and_another_job_the_next(shot: Shot) -
     assert [version.name for version in Shot.at(shot.path).versions()] == ["v001", "v002"]
     assert shot.find_version().name == "v002"
     assert shot.find_version("1").name == "v001"
-    with pytest.raises(OutputError, match="Known: v001, v002"):
-        shot.find_version("v007")
+    for absent in ("v007", "7", "last"):
+        with pytest.raises(OutputError, match="Known: v001, v002"):
+            shot.find_version(absent)
 
 
 def test_a_job_file_of_a_version_is_never_written_again(shot: Shot) -> None:
