@@ -84,7 +84,7 @@ class StitError(Exception):
             place = f"{place}, frame {self.frame}" if place else f"frame {self.frame}"
         line = f"{place}: {self.problem}." if place else f"{self.problem}."
         if self.hint:
-            line += f" {self.hint}."
+            line += f" {self.hint}" + ("" if self.hint.endswith("?") else ".")
         return f"{' '.join(line.split())} ({self.code})"
 
     def __reduce__(self) -> tuple[object, ...]:

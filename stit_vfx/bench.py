@@ -1,0 +1,299 @@
+"""The workbench of a run: everything the six steps need, opened and checked once.
+
+Nothing here decides pixels. It opens plate, pack and shot folder, knows fingerprints and paths, and refuses
+early: a job that cannot end well stops before anything is computed or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stit_vfx.cache import file_sha256, read_json, write_json
+from stit_vfx.errors import (
+    DeviceError,
+    FrameRangeError,
+    JobFieldError,
+    MemoryLimitError,
+    PlateMissingError,
+    PlateSizeError,
+    UnknownDirectionError,
+)
+from stit_vfx.events import Cancel, Reporter
+from stit_vfx.job import Job
+from stit_vfx.options import RunOptions
+from stit_vfx.shot import Shot, Version
+
+if TYPE_CHECKING:
+    from stit_vfx.packs.load import Pack
+    from stit_vfx.plate.colour import CodeSpace
+    from stit_vfx.plate.exr import Frame
+    from stit_vfx.plate.source import Plate
+
+# What the libraries alone take once loaded, measured on Linux with torch 2.13.
+LIBRARIES_MB = 900
+
+
+@dataclass
+class Bench:
+    """One run at work. `job` has every default filled in; `frames` are those this run delivers."""
+
+    job: Job
+    plate: Plate
+    code: CodeSpace
+    pack: Pack
+    shot: Shot
+    version: Version
+    frames: tuple[int, ...]
+    device: str
+    options: RunOptions
+    reporter: Reporter
+    cancel: Cancel
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def refer(self, step: str, key: str) -> str:
+        """Remember the key of a step, for the record of what this version uses; returns it."""
+        self.keys[step] = key
+        self.version.refer([key])
+        return key
+
+    def read(self, frame: int) -> Frame:
+        """A frame of the plate, after a look at the cancel flag."""
+        self.cancel.check()
+        return self.plate.read(frame)
+
+    def seen8(self, frame: int) -> np.ndarray:
+        """The frame as a face finder sees it: (H, W, 3) uint8 sRGB."""
+        return self.code.to_display8(self.read(frame).rgb())
+
+    @cached_property
+    def fingerprints(self) -> FingerprintBook:
+        return FingerprintBook(self.shot.path / "cache" / "fingerprints.json", self.plate)
+
+    @cached_property
+    def holdout(self) -> Plate | None:
+        """The hold-out matte's sequence, if the job names one."""
+        from stit_vfx.plate.source import open_plate
+
+        if self.job.matte.holdout is None:
+            return None
+        return open_plate(self.job.matte.holdout, colourspace="data", config=self.options.ocio)
+
+    def progress(self, step: str, done: int, total: int, *, frame: int | None = None) -> None:
+        """Say how far a step is, and stop here if the user wants it so."""
+        self.reporter.progress(step, done, total, frame=frame)
+        self.cancel.check()
+
+    def holdout_at(self, frame: int) -> np.ndarray | None:
+        """(H, W) float32 of the hold-out matte, 1 where the plate is kept; None without one.
+
+        A single picture holds for every frame. Luminance counts: the mean of its RGB.
+        """
+        if self.holdout is None:
+            return None
+        held = self.holdout.read(self._holdout_frame(frame))
+        if held.shape != self.plate.shape:
+            raise PlateSizeError(
+                f"the hold-out is {held.shape[1]}x{held.shape[0]}, the plate {self.plate.shape[1]}x{self.plate.shape[0]}",
+                where=self.holdout.name,
+                frame=frame,
+            )
+        return np.clip(np.nan_to_num(held.rgb().mean(-1)), 0, 1).astype(np.float32)
+
+    def holdout_fingerprint(self, frame: int) -> str:
+        """What the hold-out is on this frame, for content keys."""
+        return "" if self.holdout is None else self.holdout.fingerprint(self._holdout_frame(frame))
+
+    def _holdout_frame(self, frame: int) -> int:
+        assert self.holdout is not None
+        if len(self.holdout.frames) == 1:
+            return self.holdout.frames[0]
+        if frame not in self.holdout.frames:
+            raise PlateMissingError("the hold-out has no such frame", where=self.holdout.name, frame=frame)
+        return frame
+
+    def moves_at(self, frame: int) -> list[tuple[Any, float]]:
+        """(Direction, strength) of every edit on a frame; edits at zero are left out."""
+        strengths = self.job.strengths_at(frame)
+        pairs = ((self._direction(edit), strength) for edit, strength in zip(self.job.edits, strengths, strict=True))
+        return [(direction, strength) for direction, strength in pairs if strength != 0]
+
+    def _direction(self, edit: Any) -> Any:
+        from dataclasses import replace
+
+        direction = self.pack.directions[edit.direction]
+        return direction if edit.layers is None else replace(direction, layers=edit.layers)
+
+
+class FingerprintBook:
+    """sha256 of the plate's frames; a file whose size and time have not changed is not read again."""
+
+    def __init__(self, path: Path, plate: Plate) -> None:
+        self._path, self._plate = path, plate
+        self._known: dict[str, Any] = read_json(path) or {}
+        self._changed = False
+
+    def of(self, frame: int) -> str:
+        """The frame's fingerprint. Movies have no file per frame, so their pixels are hashed."""
+        path = self._plate.path(frame)
+        if path is None:
+            return self._remember(f"frame {frame}", [], frame)
+        stat = path.stat()
+        return self._remember(str(path), [stat.st_size, stat.st_mtime_ns], frame)
+
+    def _remember(self, name: str, stamp: list[int], frame: int) -> str:
+        known = self._known.get(name)
+        if not (stamp and isinstance(known, list) and known[:2] == stamp):
+            self._known[name] = known = [*stamp, self._plate.fingerprint(frame)]
+            self._changed = True
+        return str(known[-1])
+
+    def save(self) -> None:
+        if self._changed:
+            write_json(self._path, self._known)
+
+
+def open_bench(
+    job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: RunOptions, dry: bool = False
+) -> Bench:
+    """Open and check everything a run needs. Raises the error of whatever is wrong, before any work.
+
+    With `dry` nothing is written: shot and version are where they would be.
+    """
+    from stit_vfx.packs.load import load_pack
+    from stit_vfx.plate.colour import CodeSpace
+    from stit_vfx.plate.source import open_plate
+
+    device = choose_device(options, reporter)
+    plate = open_plate(job.plate, colourspace=job.colourspace, config=options.ocio)
+    job = job.with_defaults(frames=plate.frames)
+    _check_frames(job, plate)
+    pack = load_pack(job.pack, device=device, search=options.pack_path)
+    _check_edits(job, pack)
+    if plate.colour.guessed:
+        reporter.warn("STIT-W302", f"the plate's colour space was guessed: {plate.colour.space} ({plate.colour.why})")
+    if not job.consent:
+        reporter.warn("STIT-W501")
+    frames = _delivered(job, options)
+    _check_memory(plate, pack, options, job)
+    shot = Shot(out / f"{job.shot}.stit", job.shot) if dry else Shot.open(out, job.shot)
+    version = Version(shot, "v001") if dry else shot.version(job)
+    return Bench(
+        **{"job": job, "plate": plate, "code": CodeSpace.of(plate.colour), "pack": pack, "shot": shot},
+        **{"version": version, "frames": frames, "device": device, "options": options},
+        reporter=reporter,
+        cancel=cancel,
+    )
+
+
+def choose_device(options: RunOptions, reporter: Reporter | None = None) -> str:
+    """`cpu` or `cuda:N`. Raises DeviceError if the device asked for is not there."""
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    wanted = options.device
+    if wanted == "auto":
+        wanted = "cuda:0" if torch.cuda.is_available() else "cpu"
+        if wanted == "cpu" and reporter is not None:
+            reporter.warn("STIT-W401")
+    if wanted == "cpu":
+        return wanted
+    kind, _, number = wanted.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise DeviceError(f"no device {wanted!r}", hint="Use auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"device {wanted} is not on this machine", hint="Use --device cpu, or another machine")
+    return f"cuda:{number or 0}"
+
+
+def _check_frames(job: Job, plate: Plate) -> None:
+    """Every frame to read exists and is as large as the others (headers only)."""
+    wanted = job.read_frames()
+    if missing := sorted(set(wanted) - set(plate.frames)):
+        from stit_vfx.plate.sequence import format_frames
+
+        raise PlateMissingError(
+            f"frames {format_frames(missing)} are not there",
+            where=plate.name,
+            hint="Deliver them, or leave them out of the job's frames",
+        )
+    plate.check(wanted)
+
+
+def _check_edits(job: Job, pack: Pack) -> None:
+    known = sorted(pack.directions)
+    for number, edit in enumerate(job.edits):
+        if edit.direction not in pack.directions:
+            raise UnknownDirectionError(
+                f"edits[{number}].direction: pack {pack.name} has no direction {edit.direction!r}",
+                hint=_did_you_mean(edit.direction, known),
+            )
+        rows = pack.model.num_ws
+        if edit.layers and max(edit.layers) >= rows:
+            raise JobFieldError(f"edits[{number}].layers: the pack has layers 0 to {rows - 1}")
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"Did you mean {close[0]}?" if close else f"The pack has {', '.join(known)}"
+
+
+def _delivered(job: Job, options: RunOptions) -> tuple[int, ...]:
+    if options.frames is None:
+        return job.frame_numbers()
+    if odd := sorted(set(options.frames) - set(job.frame_numbers())):
+        raise FrameRangeError(f"frame {odd[0]} is not one of the job's frames", hint=f"The job has {job.frames}")
+    return tuple(sorted(options.frames))
+
+
+def memory_need_mb(plate: Plate, pack: Pack, job: Job) -> int:
+    """An upper estimate of what a run takes, from the size of the plate and of the networks.
+
+    It does not depend on the number of frames: frames are streamed.
+    """
+    height, width = plate.shape
+    # A plate in flight: float and double copies of RGB, the matte, and the file's own channels twice.
+    plate_mb = height * width * 90 / 2**20
+    weights_mb = sum(p.numel() * p.element_size() for p in pack.model.network.parameters()) / 2**20
+    # Weights, gradients, two Adam moments, a copy to restore from; activations grow with the picture.
+    tune_mb = 6 * weights_mb + 1.5e-3 * pack.model.resolution**2 * _batch(pack)
+    return int(LIBRARIES_MB + plate_mb + tune_mb)
+
+
+def _batch(pack: Pack) -> int:
+    return int(pack.model.schedule.get("batch", 1))
+
+
+def _check_memory(plate: Plate, pack: Pack, options: RunOptions, job: Job) -> None:
+    import psutil
+
+    need = memory_need_mb(plate, pack, job)
+    free = psutil.virtual_memory().available // 2**20 + psutil.Process().memory_info().rss // 2**20
+    limit = min(free, options.memory_limit_mb or free)
+    if need > limit:
+        raise MemoryLimitError(
+            f"the job needs about {need} MB of memory and may use {limit} MB",
+            hint="Close other programs, raise --memory-limit, or use a machine with more memory",
+        )
+
+
+def check_size(frame: Frame, plate: Plate) -> None:
+    """A frame whose header agreed with the others must have the pixels too."""
+    if frame.shape != plate.shape:
+        raise PlateSizeError(
+            f"is {frame.shape[1]}x{frame.shape[0]} and the others are {plate.shape[1]}x{plate.shape[0]}",
+            where=frame.path,
+            frame=frame.frame,
+        )
+
+
+def quads_fingerprint(job: Job) -> Mapping[str, str]:
+    """What is in the job's quad file, for content keys."""
+    return {} if job.quads is None else {"quads": file_sha256(Path(job.quads))}

@@ -1,0 +1,485 @@
+"""The six steps in order: read this file and you have read the paper.
+
+    align       find, follow and pick the face; smooth the crop's corners; cut the crop, in code space
+    invert      landmarks to the face's shape (packs that know it), crop to W+
+    tune        fine-tune one generator on the whole shot (PTI)
+    edit        move every frame's code along the pack's directions
+    stitch      per frame, tune on until the edit meets its surroundings
+    composite   carry the change to the plate's own pixels
+
+R. Tzaban, R. Mokady, R. Gal, A. Bermano, D. Cohen-Or, "Stitch it in Time: GAN-Based Facial Editing of Real
+Videos", SIGGRAPH Asia 2022. What is done differently, and why: docs/architecture.md.
+
+Every step asks the shot's folder first: what is there under the same content key is not computed again. The
+steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `shot.py` know both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stit_vfx.bench import Bench, check_size, open_bench, quads_fingerprint
+from stit_vfx.cache import Entry, content_key
+from stit_vfx.errors import NoFaceError, PlateError, StitError
+from stit_vfx.events import Cancel, Reporter
+from stit_vfx.options import RunOptions
+
+if TYPE_CHECKING:
+    from stit_vfx.face.track import FaceTrack
+    from stit_vfx.job import Job
+    from stit_vfx.packs.model import Code
+    from stit_vfx.plate.composite import Change
+    from stit_vfx.steps.align import Crop
+
+# Relative cost of the steps per frame on a processor; only the progress bar reads them.
+COST = {"align": 0.35, "invert": 0.1, "tune": 2.5, "edit": 0.01, "stitch": 2.5, "composite": 0.7}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. `outputs` are {kind, path, frames, colorspace}; `measured` is for people and tests."""
+
+    exit_status: int
+    version: str
+    outputs: list[dict[str, Any]]
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Where the face is: the picked track, and the crop's corners by frame, (4, 2) plate px, NW SW SE NE."""
+
+    key: str
+    track: FaceTrack
+    quads: Mapping[int, np.ndarray]
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames that have a crop; in all others the face is away."""
+        return tuple(sorted(self.quads))
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """The face as the generator sees it: a code per frame that has a crop."""
+
+    key: str
+    codes: Mapping[int, Code]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A code after the edits. `moved` is False where every strength is zero on this frame."""
+
+    key: str
+    code: Code
+    moved: bool
+
+
+def edit_shot(job: Job, *, out: str | Path | None = None, device: str = "auto", **options: Any) -> RunResult:
+    """Edit a shot and return when it is done; quiet. Errors are raised as StitError.
+
+    out      folder in which `<shot>.stit` is made; default: the job's own output folder
+    options  fields of `RunOptions`
+    """
+    cancel = Cancel()
+    return run(
+        job,
+        out=Path(out or job.output.folder),
+        reporter=Reporter("none", cancel=cancel),
+        cancel=cancel,
+        options=RunOptions(device=device, **options),
+    )
+
+
+def run(job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: RunOptions) -> RunResult:
+    """Run a job, or the part of it that `options` asks for, and resume what is already on disk."""
+    from stit_vfx.delivery import finish
+
+    bench = open_bench(job, out=out, reporter=reporter, cancel=cancel, options=options)
+    reporter.log_to(bench.version.log_path(options.step or "run"))
+    steps = options.steps()
+    reporter.plan({step: COST[step] * max(len(bench.frames), 1) for step in steps})
+    aligned = align(bench)
+    if "invert" in steps:
+        inverted = invert(bench, aligned)
+    if "tune" in steps:
+        tuned_key = tune(bench, aligned, inverted)
+    if "edit" in steps:
+        edited = edit(bench, inverted)
+    if "stitch" in steps:
+        stitched = stitch(bench, aligned, inverted, edited, tuned_key)
+    if "composite" not in steps:
+        return RunResult(0, bench.version.name, [])
+    failed = composite(bench, aligned, inverted, edited, stitched)
+    return finish(bench, aligned, failed)
+
+
+# 1 align ----------------------------------------------------------------------------------------------------
+
+
+def align(bench: Bench) -> Aligned:
+    """Find every face of the shot, pick one, smooth its crop. Frames without it are left out (W303)."""
+    from stit_vfx.face.track import FacePick, pick_face
+
+    bench.reporter.stage("align", "start", total=len(bench.job.read_frames()))
+    tracks_key, tracks = find_tracks(bench)
+    track = pick_face(tracks, FacePick(**bench.job.face.model_dump()), warn=bench.reporter.warn)
+    settings = {**bench.job.settings_for("align"), "crop": bench.pack.model.crop_size}
+    key = content_key("align", settings=settings, upstream=[tracks_key], inputs=quads_fingerprint(bench.job))
+    aligned = Aligned(bench.refer("align", key), track, crop_quads(bench, track))
+    away = sorted(set(bench.frames) - set(aligned.frames))
+    if not set(aligned.frames) & set(bench.job.read_frames()):
+        raise NoFaceError("the picked face is in none of the job's frames", where=bench.plate.name)
+    if away:
+        from stit_vfx.plate.sequence import format_frames
+
+        bench.reporter.warn("STIT-W303", f"the face is away in {format_frames(away)}: these pass through untouched")
+    for frame in aligned.frames:
+        crop_of(bench, aligned, frame)
+    bench.fingerprints.save()
+    bench.reporter.stage("align", "done")
+    return aligned
+
+
+def find_tracks(bench: Bench) -> tuple[str, Sequence[FaceTrack]]:
+    """Every face of the shot, followed through it; cached apart from the pick, so that picking is free."""
+    from stit_vfx.face.detect import make_finder
+    from stit_vfx.face.track import track_faces, tracks_from_arrays, tracks_to_arrays
+
+    finder = make_finder("auto", bench.device)
+    frames = bench.job.read_frames()
+    prints = {str(frame): bench.fingerprints.of(frame) for frame in frames}
+    settings = {"frames": list(frames), "colour": bench.plate.colour.space, "finder": finder.name}
+    key = bench.refer("track", content_key("align", settings=settings, inputs=prints))
+    entry = bench.shot.entry("align", key)
+    if (arrays := entry.read()) is not None:
+        return key, tracks_from_arrays(arrays)
+
+    def pictures() -> Any:
+        for number, frame in enumerate(frames):
+            yield frame, bench.seen8(frame)
+            bench.reporter.progress("align", number + 1, len(frames), frame=frame)
+
+    tracks = track_faces(pictures(), finder)
+    entry.store(tracks_to_arrays(tracks), meta={"finder": finder.name, "licence": finder.licence})
+    return key, tracks
+
+
+def crop_quads(bench: Bench, track: FaceTrack) -> dict[int, np.ndarray]:
+    """Corners by frame: smoothed from the landmarks, or the user's own where the job brings a quad file."""
+    from stit_vfx.face.align import load_quads, track_quads
+
+    quads = dict(zip((int(frame) for frame in track.frames), track_quads(track), strict=True))
+    if bench.job.quads is not None:
+        own = load_quads(bench.job.quads, frames=bench.job.read_frames())
+        quads.update({frame: quad for frame, quad in own.items() if frame in quads})
+    return quads
+
+
+def crop_of(bench: Bench, aligned: Aligned, frame: int) -> Crop:
+    """The crop of a frame, from the cache or the plate."""
+    from stit_vfx.steps.align import Crop, cut
+
+    entry = bench.shot.entry("align", aligned.key, frame=frame)
+    if (arrays := entry.read()) is not None:
+        return Crop(**arrays)
+    plate = bench.read(frame)
+    check_size(plate, bench.plate)
+    size = bench.pack.model.crop_size
+    crop = cut(plate.rgb(), aligned.quads[frame], size=size, code=bench.code)
+    entry.store({"crop_code": crop.crop_code, "valid": crop.valid})
+    return crop
+
+
+# 2 invert ---------------------------------------------------------------------------------------------------
+
+
+def invert(bench: Bench, aligned: Aligned) -> Inverted:
+    """Shape codes for the whole shot (one person), W+ for every crop."""
+    from stit_vfx.steps.invert import codes_from_arrays, codes_to_arrays, invert_shot
+
+    bench.reporter.stage("invert", "start", total=len(aligned.frames))
+    settings = bench.job.settings_for("invert")
+    key = content_key("invert", settings=settings, upstream=[aligned.key], models=bench.pack.sha256)
+    entry = bench.shot.entry("invert", bench.refer("invert", key))
+    arrays = entry.read()
+    if arrays is None:
+        codes = invert_shot(
+            bench.pack.model,
+            frames=aligned.frames,
+            landmarks=landmarks_of(aligned),
+            weights=weights_of(aligned),
+            quads=np.stack([aligned.quads[frame] for frame in aligned.frames]),
+            crop_code=lambda frame: crop_of(bench, aligned, frame).crop_code,
+            on_frame=lambda done, frame: bench.progress("invert", done, len(aligned.frames), frame=frame),
+        )
+        arrays = codes_to_arrays(codes)
+        entry.store(arrays)
+    bench.reporter.stage("invert", "done")
+    return Inverted(key, codes_from_arrays(arrays))
+
+
+def landmarks_of(aligned: Aligned) -> np.ndarray:
+    """(T, 68, 2) plate px of the frames that have a crop."""
+    kept = [n for n, frame in enumerate(aligned.track.frames) if int(frame) in aligned.quads]
+    return aligned.track.landmarks[kept]
+
+
+def weights_of(aligned: Aligned) -> np.ndarray:
+    """(T,) how far each frame's landmarks may be trusted: found ones fully, interpolated ones little."""
+    kept = [n for n, frame in enumerate(aligned.track.frames) if int(frame) in aligned.quads]
+    return np.where(aligned.track.found[kept], 1.0, 0.1)
+
+
+# 3 tune -----------------------------------------------------------------------------------------------------
+
+
+def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
+    """Fine-tune the generator on the shot; afterwards the pack's network holds the tuned weights."""
+    from stit_vfx.steps.tune import TuneSettings
+
+    settings = bench.job.settings_for("tune")
+    key = content_key("tune", settings=settings, upstream=[inverted.key], models=bench.pack.sha256)
+    entry = bench.shot.entry("tune", bench.refer("tune", key))
+    bench.reporter.stage("tune", "start")
+    if (state := entry.read()) is None:
+        state = _tuned(bench, aligned, inverted, entry, TuneSettings.of(bench.job, bench.pack.model))
+    load_network(bench, state)
+    bench.reporter.stage("tune", "done")
+    return key
+
+
+def _tuned(bench: Bench, aligned: Aligned, inverted: Inverted, entry: Entry, settings: Any) -> dict[str, np.ndarray]:
+    from stit_vfx.steps.tune import state_from_arrays, state_to_arrays, tune as tune_generator
+
+    frames = [frame for frame in bench.job.tune_frames() if frame in aligned.quads]
+    checkpoint = entry.load_checkpoint()
+
+    def on_step(step: int, total: int, losses: Mapping[str, float], state: Any) -> None:
+        bench.reporter.progress("tune", step, total)
+        if state is not None:
+            entry.save_checkpoint(step, state_to_arrays(state))
+
+    result = tune_generator(
+        bench.pack.model,
+        frames=frames,
+        load=frame_loader(bench, aligned, inverted),
+        settings=settings,
+        perceptual=bench.pack.perceptual,
+        resume=None if checkpoint is None else state_from_arrays(checkpoint[1]),
+        on_step=on_step,
+        stop=bench.cancel.requested,
+    )
+    bench.cancel.check()
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in result.weights.items()}
+    entry.store(arrays, meta={"losses": result.losses, "steps": result.steps})
+    entry.drop_checkpoints()
+    return arrays
+
+
+def load_network(bench: Bench, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give the pack's network the tuned weights."""
+    import torch
+
+    state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    bench.pack.model.network.load_state_dict(state, strict=True)
+
+
+# 4 edit -----------------------------------------------------------------------------------------------------
+
+
+def edit(bench: Bench, inverted: Inverted) -> dict[int, Edited]:
+    """Move the codes of the frames to deliver. Cheap and exact, so nothing of it is cached."""
+    bench.reporter.stage("edit", "start", total=len(bench.frames))
+    edited = {}
+    for frame in bench.frames:
+        if frame in inverted.codes:
+            settings = bench.job.settings_for("edit", frame=frame)
+            key = content_key("edit", settings=settings, upstream=[inverted.key], models=bench.pack.sha256)
+            moves = bench.moves_at(frame)
+            code = inverted.codes[frame]
+            edited[frame] = Edited(key, bench.pack.model.move(code, moves) if moves else code, bool(moves))
+    bench.reporter.stage("edit", "done")
+    return edited
+
+
+# 5 stitch ---------------------------------------------------------------------------------------------------
+
+
+def stitch(
+    bench: Bench, aligned: Aligned, inverted: Inverted, edited: Mapping[int, Edited], tuned_key: str
+) -> dict[int, Entry]:
+    """Per frame, tune on until the edit meets its surroundings; frames without an edit have no entry."""
+    from stit_vfx.steps.stitch import Stitcher, StitchSettings
+
+    todo = [frame for frame, each in edited.items() if each.moved]
+    bench.reporter.stage("stitch", "start", total=len(todo))
+    settings = bench.job.settings_for("stitch")
+    entries = {}
+    stitcher = Stitcher(bench.pack.model, StitchSettings.of(bench.job, bench.pack.model))
+    for number, frame in enumerate(todo):
+        key = content_key("stitch", settings=settings, upstream=[tuned_key, edited[frame].key])
+        entries[frame] = entry = bench.shot.entry("stitch", bench.refer(f"stitch {frame}", key), frame=frame)
+        if not entry.is_done():
+            bench.cancel.check()
+            result = stitcher.stitch(stitch_frame(bench, aligned, inverted, edited[frame], frame))
+            entry.store(
+                {"recon": result.recon.astype(np.float16), "edited": result.edited.astype(np.float16)},
+                meta=result.losses,
+            )
+        bench.progress("stitch", number + 1, len(todo), frame=frame)
+    bench.reporter.stage("stitch", "done")
+    return entries
+
+
+def stitch_frame(bench: Bench, aligned: Aligned, inverted: Inverted, edited: Edited, frame: int) -> Any:
+    """What the stitch step wants of a frame: target, codes, maps and masks, all at the generator's size."""
+    from stit_vfx.steps.image import to_network
+    from stit_vfx.steps.stitch import StitchFrame
+
+    model, quad = bench.pack.model, aligned.quads[frame][None]
+    crop = crop_of(bench, aligned, frame)
+    before = inverted.codes[frame]
+    return StitchFrame(
+        frame=frame,
+        target=to_network(crop.crop_code, model.resolution, device=bench.device)[0],
+        before=before,
+        after=edited.code,
+        maps_before=model.maps(shapes_of([before]), quad),
+        maps_after=model.maps(shapes_of([edited.code]), quad),
+        foreground=foreground_of(bench, aligned, frame, model.resolution),
+    )
+
+
+def shapes_of(codes: Sequence[Code]) -> list[Any] | None:
+    """The shapes of codes, or None for packs without."""
+    shapes = [code.shape for code in codes]
+    return None if shapes[0] is None else shapes
+
+
+def foreground_of(bench: Bench, aligned: Aligned, frame: int, size: int) -> np.ndarray:
+    """The face in the crop, (size, size) 0..1: from the pack's parser, or from landmarks where it has none."""
+    from stit_vfx.face.matte import foreground_from_landmarks
+    from stit_vfx.plate.warp import apply_matrix, crop_matrix
+    from stit_vfx.steps.image import resize, to_network
+
+    if bench.pack.parser is not None:
+        crop = to_network(crop_of(bench, aligned, frame).crop_code, 512, device=bench.device)
+        return resize(bench.pack.parser.foreground(crop)[0].float().cpu().numpy(), size)
+    row = int(np.searchsorted(aligned.track.frames, frame))
+    points = apply_matrix(crop_matrix(aligned.quads[frame], size), aligned.track.landmarks[row])
+    return foreground_from_landmarks(points, size)
+
+
+# 6 composite ------------------------------------------------------------------------------------------------
+
+
+def composite(
+    bench: Bench,
+    aligned: Aligned,
+    inverted: Inverted,
+    edited: Mapping[int, Edited],
+    stitched: Mapping[int, Entry],
+) -> dict[int, StitError]:
+    """Write comp and matte of every frame; returns the frames that failed, where the run may go on."""
+    bench.reporter.stage("composite", "start", total=len(bench.frames))
+    failed: dict[int, StitError] = {}
+    for number, frame in enumerate(bench.frames):
+        bench.cancel.check()
+        try:
+            _composite_frame(bench, aligned, inverted, edited.get(frame), stitched.get(frame), frame)
+        except PlateError as error:
+            if bench.options.on_frame_error == "stop":
+                raise
+            failed[frame] = error
+            bench.reporter.error(error, fatal=False)
+            bench.reporter.frame(frame, "failed")
+        bench.progress("composite", number + 1, len(bench.frames), frame=frame)
+    bench.reporter.stage("composite", "done")
+    return failed
+
+
+def _composite_frame(
+    bench: Bench,
+    aligned: Aligned,
+    inverted: Inverted,
+    edited: Edited | None,
+    stitched: Entry | None,
+    frame: int,
+) -> None:
+    """One frame, from the plate to files on disk and their record; nothing if they are there already."""
+    from stit_vfx.provenance import exr_attributes
+    from stit_vfx.steps.composite import put_back
+
+    version = bench.version
+    files = {"comp": version.comp_path(frame), "matte": version.matte_path(frame)}
+    key = _composite_key(bench, aligned, edited, stitched, frame)
+    if version.frame_done(frame, key):
+        bench.reporter.frame(frame, "skipped", outputs_of(files))
+        return
+    plate = bench.read(frame)
+    check_size(plate, bench.plate)
+    change = _change(bench, aligned, inverted, edited, stitched, frame)
+    result = put_back(plate, change, bench.code, job=bench.job, holdout=bench.holdout_at(frame))
+    attributes = exr_attributes(bench.job, version.name, frame)
+    write_composite(result, files, attributes=attributes, plate=plate, job=bench.job)
+    outcome = "edited" if edited is not None and edited.moved else "untouched"
+    meta = {"changed_px": int(result.changed_px), "matte_px": int(result.matte_px)}
+    if frame in aligned.quads:
+        meta["quad"] = aligned.quads[frame].tolist()
+    version.finish_frame(frame, key=key, files=files, outcome=outcome, meta=meta)
+    bench.reporter.frame(frame, "ok", outputs_of(files))
+'''
+
+
+def _composite_key(
+    bench: Bench, aligned: Aligned, edited: Edited | None, stitched: Entry | None, frame: int
+) -> str:
+    upstream = [aligned.key, edited.key if edited else "", stitched.key if stitched else ""]
+    inputs = {"plate": bench.fingerprints.of(frame), "holdout": bench.holdout_fingerprint(frame)}
+    settings = bench.job.settings_for("composite")
+    return content_key("composite", settings=settings, upstream=upstream, inputs=inputs)
+
+
+def _change(
+    bench: Bench,
+    aligned: Aligned,
+    inverted: Inverted,
+    edited: Edited | None,
+    stitched: Entry | None,
+    frame: int,
+) -> Change | None:
+    """What to carry to the plate; None where the face is away."""
+    from stit_vfx.steps.composite import change_of, no_change
+    from stit_vfx.steps.masks import matte_from_foreground
+
+    if frame not in aligned.quads or edited is None:
+        return None
+    crop, quad = crop_of(bench, aligned, frame), aligned.quads[frame]
+    size = crop.crop_code.shape[0]
+    matte = matte_from_foreground(foreground_of(bench, aligned, frame, size), outer=bench.job.stitch.outer)
+    if stitched is None:
+        return no_change(quad, crop.crop_code, matte)
+    pictures = stitched.load()
+    return change_of(
+        bench.pack.model,
+        inverted.codes[frame],
+        edited.code,
+        mode=bench.job.putback,
+        quad=quad,
+        crop_code=crop.crop_code,
+        recon=pictures["recon"].astype(np.float32),
+        edited=pictures["edited"].astype(np.float32),
+        matte=matte,
+    )
+
+
+def outputs_of(files: Mapping[str, Path]) -> list[dict[str, str]]:
+    """{kind, path} of a frame's files, as events name them."""
+    return [{"kind": kind, "path": str(path)} for kind, path in files.items()]

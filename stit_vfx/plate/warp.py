@@ -1,0 +1,102 @@
+"""Warps between the plate and the crop. One convention everywhere: pixel centres at integers, so that the
+crop's corners are at -0.5 and size - 0.5. Matrices are float64 and act on (x, y, 1).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Above this many plate pixels per crop pixel, bilinear or cubic sampling alone would alias.
+SUPERSAMPLE_FROM = 1.3
+
+
+def crop_matrix(quad: np.ndarray, size: int) -> np.ndarray:
+    """(3, 3) from plate px to crop px. `quad` (4, 2), rows NW SW SE NE, may be any convex quadrilateral."""
+    low, high = -0.5, size - 0.5
+    corners = np.array([[low, low], [low, high], [high, high], [high, low]])
+    rows, target = [], []
+    for (x, y), (u, v) in zip(np.asarray(quad, np.float64), corners, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        target += [u, v]
+    return np.append(np.linalg.solve(np.array(rows), np.array(target)), 1.0).reshape(3, 3)
+
+
+def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(..., 2) points through a (3, 3) matrix."""
+    moved = np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved[..., :2] / moved[..., 2:]
+
+
+def quad_side(quad: np.ndarray) -> float:
+    """Longest side of a quad, plate px."""
+    return float(np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1).max())
+
+
+def crop(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
+    """Cut the quad out of an image (H, W, C) as (size, size, C) float32, cubic, antialiased.
+
+    Beyond the image its edge is repeated; `coverage` says where that was. The image must be finite: one NaN
+    would spread over 28 pixels.
+    """
+    factor = quad_side(quad) / size
+    over = int(np.ceil(factor)) if factor > SUPERSAMPLE_FROM else 1
+    image, matrix = _near(image, quad, crop_matrix(quad, size * over))
+    large = cv2.warpPerspective(
+        image, matrix, (size * over, size * over), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return large if over == 1 else cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _near(image: np.ndarray, quad: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the image around the quad, and the matrix from it: OpenCV warps float32 coordinates."""
+    x0, y0, x1, y1 = quad_roi(quad, image.shape[:2], margin=4)
+    if x1 <= x0 or y1 <= y0:
+        return np.ascontiguousarray(image, np.float32), matrix
+    shift = np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]], np.float64)
+    return np.ascontiguousarray(image[y0:y1, x0:x1], np.float32), matrix @ shift
+
+
+def quad_roi(quad: np.ndarray, shape: tuple[int, int], *, margin: int = 0) -> tuple[int, int, int, int]:
+    """(x0, y0, x1, y1) of the quad's bounding box inside an image of `shape` (H, W); may be empty."""
+    low = np.floor(np.min(quad, axis=0)).astype(int) - margin
+    high = np.ceil(np.max(quad, axis=0)).astype(int) + margin + 1
+    x0, y0 = np.clip(low, 0, (shape[1], shape[0]))
+    x1, y1 = np.clip(high, 0, (shape[1], shape[0]))
+    return int(x0), int(y0), int(x1), int(y1)
+
+
+def grid(roi: tuple[int, int, int, int]) -> np.ndarray:
+    """(h, w, 2) plate px of the pixels of a region."""
+    x0, y0, x1, y1 = roi
+    ys, xs = np.mgrid[y0:y1, x0:x1].astype(np.float64)
+    return np.stack([xs, ys], axis=-1)
+
+
+def coverage(quad: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    """(size, size) float32: 1 where the crop's pixel centre lies inside the plate, else 0."""
+    points = apply_matrix(np.linalg.inv(crop_matrix(quad, size)), grid((0, 0, size, size)))
+    inside = (points >= -0.5).all(-1) & (points[..., 0] < shape[1] - 0.5) & (points[..., 1] < shape[0] - 0.5)
+    return inside.astype(np.float32)
+
+
+def sample(image: np.ndarray, points: np.ndarray, *, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """An image (H, W, C) at points (h, w, 2) px, (h, w, C) float32; its edge is repeated outside."""
+    maps = np.ascontiguousarray(points, np.float32)
+    found = cv2.remap(
+        np.ascontiguousarray(image, np.float32),
+        maps,
+        None,
+        how,
+        borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
+    )
+    return found if found.ndim == image.ndim else found[..., None]
+
+
+def uncrop(image_crop: np.ndarray, quad: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
+    """A crop (S, S, C) as seen in a region of the plate, (h, w, C), bilinear, 0 outside the crop."""
+    size = image_crop.shape[0]
+    points = apply_matrix(crop_matrix(quad, size), grid(roi))
+    inside = (points > -0.5).all(-1) & (points < size - 0.5).all(-1)
+    seen = sample(image_crop, points)
+    return np.where(inside if seen.ndim == 2 else inside[..., None], seen, 0).astype(np.float32)

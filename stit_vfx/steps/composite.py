@@ -1,0 +1,57 @@
+"""Step 6, composite: from the stitched crops to what is carried to the plate.
+
+The one function that writes pixels into a plate is `stit_vfx.plate.composite.composite`; here its change is
+put together.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stit_vfx.packs.model import Code, FaceModel
+from stit_vfx.plate.composite import Change
+
+Mode = Literal["detail", "delta", "replace"]
+
+
+def change_of(
+    model: FaceModel,
+    before: Code,
+    after: Code,
+    *,
+    mode: Mode,
+    quad: np.ndarray,
+    crop_code: np.ndarray,
+    recon: np.ndarray,
+    edited: np.ndarray,
+    matte: np.ndarray,
+) -> Change:
+    """What to carry to the plate.
+
+    crop_code (S, S, 3); recon and edited (R, R, 3), the generator's, all code; matte (S, S) of the crop.
+    `delta` and `replace` take the generator's pictures as they are; `detail` asks the model how the face's
+    surface moves, so that the plate's own pixels can move with it.
+    """
+    if mode == "detail":
+        how = model.change(
+            before, after, quad=quad, crop_code=crop_code, recon=recon, edited=edited, matte=matte
+        )
+        return Change(mode, quad, how.edit, how.recon, how.flow, how.residual, matte)
+    size = crop_code.shape[0]
+    return Change(mode, quad, enlarge(edited, size), enlarge(recon, size), None, None, matte)
+
+
+def no_change(quad: np.ndarray, crop_code: np.ndarray, matte: np.ndarray) -> Change:
+    """The change of an edit at zero: the plate comes out bit for bit, with the matte it would have had."""
+    return Change("delta", quad, crop_code, crop_code, None, None, matte)
+
+
+def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
+    """A generator's picture (R, R, 3) at the crop's size, bicubic, unclamped."""
+    import cv2
+
+    if picture.shape[0] == size:
+        return picture.astype(np.float32)
+    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
