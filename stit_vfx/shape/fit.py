@@ -29,6 +29,8 @@ _KEY_FRAMES = 16
 _INDEPENDENT_FRAMES = 4.0  # landmarks of one shot share their errors: more frames than this add nothing
 _LOW, _HIGH = -0.15, 1.1
 _CHUNK = 128
+_LARGEST_DETAIL_CM = 0.35  # more is a wrong landmark
+_WINDOW_SIGMA_DETAIL = 5.0
 _WINDOW_SIGMA_POSE, _WINDOW_SIGMA_EXPRESSION, _WINDOW_SIGMA_BLINK = 1.8, 2.4, 1.2
 
 # How far a control strays from rest, one standard deviation; what landmarks cannot see stays at rest.
@@ -86,12 +88,15 @@ def fit_shot(
     known = _solve(model, points[keys], start, prior, identity=True)
     frames = _start(model, points, known.identity)
     frames = _solve_in_chunks(model, points, frames, prior)
-    return _codes(_smooth(model, frames, np.maximum(trust, 1e-3), cuts))
+    trust = np.maximum(trust, 1e-3)
+    codes = _codes(_smooth(model, frames, trust, cuts))
+    details = _details(model, codes, points, trust, cuts)
+    return [code.but(detail=detail) for code, detail in zip(codes, details, strict=True)]
 
 
 def residual_px(model: ShapeModel, codes: Sequence[ShapeCode], landmarks: Array) -> Array:
     """(T, 51) distance in px between the codes' and the given inner landmarks (all but the jaw line)."""
-    got = [c.project(model.landmarks(c.identity, c.expression, c.age))[_JAW:, :2] for c in codes]
+    got = [c.project(model.marks(c))[_JAW:, :2] for c in codes]
     return np.linalg.norm(np.stack(got) - np.asarray(landmarks)[:, _JAW:], axis=2)
 
 
@@ -268,12 +273,11 @@ def _moved(frames: _Frames, step: Array, identity: Array) -> _Frames:
 
 def _smooth(model: ShapeModel, frames: _Frames, trust: Array, cuts: Sequence[int]) -> _Frames:
     """Each take for itself, weighted by trust, so that a gap is bridged by its neighbours."""
-    edges = [0, *sorted(c for c in cuts if 0 < c < len(trust)), len(trust)]
     blink = np.array([n.startswith("eyeBlink") for n in model.expressions])
     parts = []
-    for a, b in pairwise(edges):
-        take, own = slice(a, b), trust[a:b]
-        middle = frames.rotation[(a + b) // 2]
+    for take in _takes(len(trust), cuts):
+        own = trust[take]
+        middle = frames.rotation[(take.start + take.stop) // 2]
         turns = np.stack([rotation_vector(r @ middle.T) for r in frames.rotation[take]])
         pose = np.c_[turns, np.log(frames.scale[take]), frames.shift[take]]
         pose = local_quadratic(pose, own, _WINDOW_SIGMA_POSE)
@@ -285,19 +289,53 @@ def _smooth(model: ShapeModel, frames: _Frames, trust: Array, cuts: Sequence[int
     return _Frames(frames.identity, *(np.concatenate(c) for c in zip(*parts, strict=True)))
 
 
+def _takes(count: int, cuts: Sequence[int]) -> list[slice]:
+    return [slice(a, b) for a, b in pairwise([0, *sorted(c for c in cuts if 0 < c < count), count])]
+
+
+def _details(
+    model: ShapeModel, codes: list[ShapeCode], points: Array, trust: Array, cuts: Sequence[int]
+) -> Array:
+    """(T, 68, 3) centimetres: what is left between the landmarks and the codes, steady over time, in the
+    face's frame.
+
+    The jaw line is left out: its landmarks slide.
+    """
+    out = np.zeros((len(codes), 68, 3))
+    for code, seen, row in zip(codes, points, out, strict=True):
+        off = (seen - code.project(model.marks(code))[:, :2]) / code.scale
+        row[_JAW:] = (np.c_[off * [1, -1], np.zeros(68)] @ code.rotation)[_JAW:]
+    long = np.linalg.norm(out, axis=2, keepdims=True)
+    out *= np.minimum(1, _LARGEST_DETAIL_CM / np.maximum(long, 1e-9))
+    for take in _takes(len(codes), cuts):
+        flat = local_quadratic(
+            out[take].reshape(take.stop - take.start, -1), trust[take], _WINDOW_SIGMA_DETAIL
+        )
+        out[take] = flat.reshape(-1, 68, 3)
+    return out
+
+
 def local_quadratic(values: Array, weights: Array, sigma: float) -> Array:
-    """(T, n) smoothed over time: at each frame the value of the quadratic fitted around it with a Gaussian of
-    `sigma` frames. Polynomials of second degree pass unchanged."""
-    count = len(values)
+    """(T, n) smoothed over time.
+
+    Each frame gets the value there of the quadratic fitted around it, weighted by `weights` (T,) and a
+    Gaussian of `sigma` frames. Polynomials of second degree pass unchanged. Short takes pass as they are.
+    """
+    count, reach = len(values), int(np.ceil(4 * sigma))
     if count < 4:
         return values
-    time = np.arange(count) - np.arange(count)[:, None]
-    kernel = np.exp(-0.5 * (time / sigma) ** 2) * weights
-    powers = np.stack([time**0, time, time**2]).astype(np.float64)  # (3, T, T)
-    normal = np.einsum("ast,bst,st->sab", powers, powers, kernel, optimize=True)
-    normal += np.eye(3) * 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-    row = np.linalg.solve(normal, np.broadcast_to(np.array([[1.0], [0.0], [0.0]]), (count, 3, 1)))[..., 0]
-    return np.einsum("sa,ast,st->st", row, powers, kernel, optimize=True) @ values
+    time = np.arange(-reach, reach + 1)
+    index = np.arange(count)[:, None] + time
+    inside = (index >= 0) & (index < count)
+    index = index.clip(0, count - 1)
+    kernel = np.exp(-0.5 * (time / sigma) ** 2) * weights[index] * inside  # (T, window)
+    powers = np.stack([time**0, time, time**2]).astype(np.float64) / np.array([[1], [sigma], [sigma**2]])
+    normal = np.einsum("as,bs,ts->tab", powers, powers, kernel)
+    normal += np.eye(3) * 1e-6 * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    unit = np.broadcast_to(np.array([[1.0], [0.0], [0.0]]), (count, 3, 1))
+    row = np.linalg.solve(normal, unit)[..., 0]
+    share = (row @ powers) * kernel
+    return np.einsum("ts,tsn->tn", share / share.sum(1, keepdims=True), values[index])
 
 
 def _codes(frames: _Frames) -> list[ShapeCode]:

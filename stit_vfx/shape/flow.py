@@ -1,0 +1,249 @@
+"""How an edit of the shape changes a crop: where each pixel comes from, how its light changes, what is new.
+
+The flow is exact on the face's surface (the same skin before and after) and fades smoothly around it. Skin,
+eyes and the mouth's inside move apart from each other, so that lids slide over eyeballs and lips over teeth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from stit_vfx.shape.code import ShapeCode, crop_affine
+from stit_vfx.shape.model import EYE, SKIN, ShapeModel
+from stit_vfx.shape.mouth import paint
+from stit_vfx.shape.raster import Raster, rasterise
+from stit_vfx.shape.shading import Surface, shading_ratio
+
+Array = np.ndarray
+
+_WORK_PX = 512  # fields are smooth: beyond this they are computed small and enlarged
+_FADE_CM = 3.2  # around the head the flow is gone after this
+_BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
+_SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
+_LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
+
+
+@dataclass(frozen=True)
+class Fields:
+    """`flow` (S, S, 2) crop px: output pixel p takes the crop from p + flow.
+
+    `ratio` (S, S, 3): gain in linear light there. `revealed` (S, S) 0..1: the edit shows the mouth's inside
+    that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
+    the lips after the edit. `face` (S, S) bool.
+    """
+
+    flow: Array
+    ratio: Array
+    revealed: Array
+    mouth_lin: Array
+    inside: Array
+    face: Array
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of the face in crop px: vertices (V, 3) cm, points (V, 3) px and depth, its raster, and for
+    each covered pixel its part.
+    """
+
+    code: ShapeCode
+    vertices: Array
+    points: Array
+    raster: Raster
+    part: Array
+
+    @classmethod
+    def of(cls, model: ShapeModel, code: ShapeCode, size: int) -> View:
+        vertices = model.surface(code)
+        points = code.project(vertices)
+        raster = rasterise(points, model.triangles, (size, size))
+        return cls(code, vertices, points, raster, model.parts[raster.corners[:, 0]])
+
+    def parts(self) -> Array:
+        """(S, S) part number, -1 off the face."""
+        return self.raster.image(self.part.astype(np.float32), -1.0).astype(np.int8)
+
+    def depths(self) -> Array:
+        """(S, S) centimetres, far behind off the face."""
+        return self.raster.image(self.raster.depth, -1e3)
+
+
+def change_fields(
+    model: ShapeModel,
+    before: ShapeCode,
+    after: ShapeCode,
+    *,
+    quad: Array,
+    crop_lin: Array,
+    look: Mapping[str, float] | None = None,
+) -> Fields:
+    """Fields between two codes (plate px) in the crop (S, S, 3) linear light seen through `quad` (4, 2) plate
+    px.
+
+    `look`: amounts of relief, as `shading.LOOKS` names them.
+    """
+    size = len(crop_lin)
+    work = min(size, _WORK_PX)
+    small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
+    affine = crop_affine(quad, work)
+    views = [View.of(model, code.through(affine), work) for code in (before, after)]
+    fields = _fields(model, *views, small, look or {})
+    return fields if work == size else _enlarged(fields, size)
+
+
+def warp(image: Array, flow: Array) -> Array:
+    """(S, S, C) float32: the image taken from p + flow, cubic, clamped at the edge."""
+    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
+    return cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def border_fade(size: int) -> Array:
+    """(S, S) 0 at the crop's edge, 1 from a few percent inwards."""
+    ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size * _BORDER)
+    ramp = _smoothstep(ramp)
+    return (ramp[:, None] * ramp[None]).astype(np.float32)
+
+
+def _fields(
+    model: ShapeModel, before: View, after: View, crop_lin: Array, look: Mapping[str, float]
+) -> Fields:
+    size, px_per_cm = len(crop_lin), after.code.scale
+    parts, face = after.parts(), after.raster.mask
+    exact, visible = _correspondence(before, after)
+    skin = parts == SKIN
+    flow = fill(np.where(skin[..., None], exact, 0), skin & visible)
+    flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
+    flow = np.where((skin & visible)[..., None], exact, flow)
+    eye = parts == EYE
+    if eye.any():
+        flow = np.where(eye[..., None], fill(exact, eye & _shows(before, exact, EYE, px_per_cm)), flow)
+    inside = (parts > SKIN) & ~eye
+    flow, revealed = _mouth_flow(flow, exact, inside, _shows_mouth(before, exact, px_per_cm), parts, before)
+    fade = border_fade(size)
+    flow = flow * fade[..., None]
+    warped = warp(crop_lin, flow)
+    surface = Surface.of(model, before, after, visible)
+    ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
+    ratio = 1 + (ratio - 1) * (fade * (skin & visible))[..., None]
+    mouth = after.raster.image(paint(model, after.raster, skin_luma=skin_luma))
+    soft = max(0.6, 0.035 * px_per_cm)
+    return Fields(
+        flow.astype(np.float32),
+        ratio.astype(np.float32),
+        cv2.GaussianBlur(revealed.astype(np.float32), (0, 0), soft) * fade,
+        mouth,
+        cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft),
+        face,
+    )
+
+
+def _correspondence(before: View, after: View) -> tuple[Array, Array]:
+    """Flow (S, S, 2) that is exact on the surface, and (S, S) bool: the plate shows that surface point."""
+    raster = after.raster
+    height, width = raster.shape
+    source = raster.read(before.points)
+    here = np.stack([raster.pixels % width, raster.pixels // width], 1)
+    x, y = np.clip(np.rint(source[:, :2]).astype(int), 0, [width - 1, height - 1]).T
+    seen = source[:, 2] > before.depths()[y, x] - _SEE_CM
+    facing = (source[:, :2] >= 0).all(1) & (source[:, 0] < width) & (source[:, 1] < height)
+    return raster.image(source[:, :2] - here), raster.image((seen & facing).astype(np.float32)) > 0.5
+
+
+def _at_source(image: Array, flow: Array) -> Array:
+    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
+    return cv2.remap(
+        image, x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32), cv2.INTER_LINEAR
+    )
+
+
+def _shows(before: View, flow: Array, part: int, px_per_cm: float) -> Array:
+    """(S, S) bool: the plate at p + flow shows that part, safely away from its edge."""
+    here = _shrunk(before.parts() == part, _LIP_CM * px_per_cm)
+    return _at_source(here.astype(np.float32), flow) > 0.5
+
+
+def _shows_mouth(before: View, flow: Array, px_per_cm: float) -> Array:
+    parts = before.parts()
+    here = _shrunk((parts > SKIN) & (parts != EYE), _LIP_CM * px_per_cm)
+    return _at_source(here.astype(np.float32), flow) > 0.5
+
+
+def _shrunk(mask: Array, by_px: float) -> Array:
+    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > by_px
+
+
+def _mouth_flow(
+    flow: Array, exact: Array, inside: Array, shown: Array, parts: Array, before: View
+) -> tuple[Array, Array]:
+    """Flow between the lips, and what is revealed there (S, S).
+
+    Teeth stay on their jaws where the plate shows them. An open mouth that opens a little further is
+    stretched along with its lips instead, which hides the seam; a closed one that opens is new.
+    """
+    area = float(inside.sum())
+    if area == 0:
+        return flow, np.zeros(inside.shape, np.float32)
+    parts_before = before.parts()
+    area_before = float(((parts_before > SKIN) & (parts_before != EYE)).sum())
+    missing = float((inside & ~shown).sum()) / area
+    stretch = float(_smoothstep(np.array(missing / 0.12)))
+    known = float(_smoothstep(np.array((area_before / area - 0.22) / 0.3)))
+    rigid = fill(np.where(inside[..., None], exact, 0), inside & shown) if (inside & shown).any() else exact
+    along_lips = fill(flow, (parts == SKIN))
+    mixed = (1 - stretch) * rigid + stretch * along_lips
+    revealed = inside * (1 - known) * (stretch * 1.0 + (1 - stretch) * ~shown)
+    return np.where(inside[..., None], mixed, flow), revealed.astype(np.float32)
+
+
+def _reach(head: Array, px_per_cm: float) -> Array:
+    """(S, S) 1 on the head, falling to 0 around it."""
+    away = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
+    return _smoothstep(1 - away / _FADE_CM)
+
+
+def _smoothstep(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def fill(values: Array, known: Array) -> Array:
+    """(S, S, C) with the unknown pixels filled in smoothly from the known ones (push-pull over a pyramid)."""
+    values = values.astype(np.float32)
+    return _pull(values * known[..., None], known.astype(np.float32))
+
+
+def _pull(total: Array, weight: Array) -> Array:
+    height, width = weight.shape
+    if min(height, width) <= 2:
+        mean = total.sum((0, 1)) / max(float(weight.sum()), 1e-9)
+        coarse = np.broadcast_to(mean, total.shape)
+    else:
+        half = ((width + 1) // 2, (height + 1) // 2)
+        smaller = cv2.resize(np.dstack([total, weight]), half, interpolation=cv2.INTER_AREA)
+        coarse = _pull(smaller[..., :-1], smaller[..., -1])
+        coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(total.shape)
+    share = np.clip(weight, 0, 1)[..., None]
+    own = total / np.maximum(weight, 1e-6)[..., None]
+    return (own * share + coarse * (1 - share)).astype(np.float32)
+
+
+def _enlarged(fields: Fields, size: int) -> Fields:
+    grow = size / len(fields.flow)
+
+    def up(image: Array) -> Array:
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+
+    return Fields(
+        up(fields.flow) * np.float32(grow),
+        up(fields.ratio),
+        up(fields.revealed),
+        up(fields.mouth_lin),
+        up(fields.inside),
+        up(fields.face.astype(np.float32)) > 0.5,
+    )

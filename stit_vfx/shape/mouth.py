@@ -1,0 +1,55 @@
+"""A painted mouth: what an edit shows between the lips where neither the plate nor a generator has anything.
+
+Linear light, as reflectance times a brightness that the caller takes from the actor's skin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stit_vfx.shape.model import TEETH, ShapeModel
+from stit_vfx.shape.raster import Raster
+
+Array = np.ndarray
+
+_ENAMEL, _GUM, _DARK = (
+    np.array([0.66, 0.58, 0.47]),
+    np.array([0.34, 0.13, 0.12]),
+    np.array([0.11, 0.03, 0.03]),
+)
+_SKIN_LUMA = 0.36  # reflectance of average skin, to turn its brightness into that of the light
+# Right edges of the teeth along the arch from the middle, centimetres.
+_UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
+_LOWER_EDGES = np.cumsum([0.0, 0.52, 0.56, 0.64, 0.66, 0.66, 1.0])
+_UPPER_CM, _LOWER_CM = 0.92, 0.78  # height of a crown
+
+
+def paint(model: ShapeModel, raster: Raster, *, skin_luma: float) -> Array:
+    """(n, 3) linear colour at the raster's pixels; meaningful where they belong to the mouth's inside."""
+    place = raster.read(model.neutral)
+    part = model.parts[raster.corners[:, 0]]
+    lips = model.landmark_modes[0, [62, 66]].mean(0)
+    x, depth = place[:, 0] - lips[0], lips[2] - place[:, 2]
+    upper = _teeth(x, place[:, 1] - (lips[1] - 0.22), _UPPER_EDGES, _UPPER_CM)
+    lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM)
+    is_upper = place[:, 2] + 0.42 * x**2 > lips[2] - 0.75 - 0.11
+    teeth = np.where(is_upper[:, None], upper, 0.82 * lower)
+    colour = np.where((part == TEETH)[:, None], teeth, _DARK)
+    recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0) * (1 - 0.55 * np.clip(np.abs(x) / 2.4, 0, 1) ** 1.5)
+    return (colour * recess[:, None] * min(skin_luma / _SKIN_LUMA, 4.0)).astype(np.float32)
+
+
+def _teeth(x: Array, height: Array, edges: Array, crown_cm: float) -> Array:
+    """(n, 3) reflectance; height above the cutting edge in centimetres, growing towards the gum."""
+    side = np.abs(x) * np.sqrt(1 + (0.42 * x) ** 2)  # along the arch
+    tooth = np.clip(np.searchsorted(edges, side, side="right") - 1, 0, len(edges) - 2)
+    left, right = edges[tooth], edges[tooth + 1]
+    across = np.clip((side - left) / (right - left), 0, 1)
+    gap = np.minimum(across, 1 - across) * (right - left)
+    bright = 1 - 0.35 * np.exp(-((gap / 0.035) ** 2)) - 0.10 * np.exp(-((gap / 0.10) ** 2))
+    bright = bright * (0.94 + 0.06 * np.cos((across - 0.5) * np.pi))
+    bright = bright * (1 - 0.10 * np.exp(-np.maximum(height, 0) / 0.10))  # the edge lets light through
+    scallop = crown_cm - 0.10 * (2 * across - 1) ** 2 * (right - left) / 0.8
+    gum = 1 / (1 + np.exp(-(height - scallop) / 0.025))
+    enamel = _ENAMEL * bright[:, None] * np.array([1.0, 0.985, 0.95]) ** np.minimum(tooth, 3)[:, None]
+    return enamel * (1 - gum[:, None]) + _GUM * gum[:, None]
