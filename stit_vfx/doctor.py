@@ -150,7 +150,9 @@ def _ocio(config: str | None) -> Check:
     from stit_vfx.plate.colour import load_config
 
     loaded = load_config(config)
-    return Check("OCIO", "OK", str(getattr(loaded, "name", loaded)))
+    return Check(
+        "OCIO", "OK", f"{loaded.getName()}, scene_linear is {loaded.getRoleColorSpace('scene_linear')}"
+    )
 
 
 def _storage(folder: Path) -> list[Check]:

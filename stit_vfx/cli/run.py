@@ -73,12 +73,15 @@ def command(job_file: Path | None, **words: Any) -> int:
     out = Path(job.output.folder)
     session.logs = out / f"{job.shot}.stit" / "logs"
 
+    if words["dry_run"]:
+        from stit_vfx.plan import plan
+
+        planned = plan(job, out=out, options=options)
+        show(planned.to_json(), planned.to_text(), as_json=words["as_json"])
+        return 0
+
     from stit_vfx import pipeline
 
-    if words["dry_run"]:
-        plan = pipeline.plan(job, out=out, options=options)
-        show(plan.to_json(), plan.to_text(), as_json=words["as_json"])
-        return 0
     result = pipeline.run(job, out=out, reporter=session.reporter, cancel=session.cancel, options=options)
     session.reporter.result(result.outputs, version=result.version, measured=result.measured)
     if words["as_json"]:

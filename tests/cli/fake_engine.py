@@ -78,9 +78,10 @@ def plan(job: Any, *, out: Path, options: Any) -> Plan:
 
 
 if __name__ == "__main__":
-    fake = ModuleType("stit_vfx.pipeline")
-    fake.run, fake.plan = run, plan  # type: ignore[attr-defined]
-    sys.modules["stit_vfx.pipeline"] = fake
+    for function in (run, plan):
+        name = {"run": "stit_vfx.pipeline", "plan": "stit_vfx.plan"}[function.__name__]
+        sys.modules[name] = ModuleType(name)
+        setattr(sys.modules[name], function.__name__, function)
 
     from stit_vfx.cli import main
 
