@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stit_vfx.gan.stylegan2 import GeneratorConfig, Noise, SynthesisLayer, ToRGB
 
 _FREQUENCIES = (3.5, 8.0, 18.0)  # radians per unit of position: a lip is about 0.1 high
+_SQUEEZED = 32  # channels of the coarsest features that keep their place
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,9 @@ class GeometryEncoder(nn.Module):
         self.config = config
         inputs = [3 + config.maps, *widths]
         self.stages = nn.ModuleList(_stage(a, b) for a, b in zip(inputs[:-1], widths, strict=True))
-        pooled = 2 * sum(widths[1:]) + 16 * 32
-        self.squeeze = nn.Conv2d(widths[-1], 32, 1)
+        cells = max(1, config.resolution >> len(widths)) ** 2
+        pooled = 2 * sum(widths[1:]) + cells * _SQUEEZED
+        self.squeeze = nn.Conv2d(widths[-1], _SQUEEZED, 1)
         self.trunk = nn.Sequential(nn.Linear(pooled, 512), nn.SiLU())
         self.base = nn.Linear(512, config.w_dim)
         self.deltas = nn.Linear(512, config.num_ws * config.w_dim)
@@ -172,9 +174,9 @@ class GeometryEncoder(nn.Module):
         pooled = []
         for k, stage in enumerate(self.stages):
             x = stage(x)
-            inside = F.avg_pool2d(inside, 2)
             if k:
-                pooled += [x.mean((2, 3)), _mean_inside(x, inside)]
+                share = F.adaptive_avg_pool2d(inside, x.shape[2:])
+                pooled += [x.mean((2, 3)), _mean_inside(x, share)]
         pooled.append(self.squeeze(x).flatten(1))
         hidden = self.trunk(torch.cat(pooled, 1))
         return self.base(hidden), self.deltas(hidden).view(len(crop), self.config.num_ws, -1)

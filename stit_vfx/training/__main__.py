@@ -1,0 +1,5 @@
+"""`python -m stit_vfx.training`."""
+
+from stit_vfx.training import main
+
+main()

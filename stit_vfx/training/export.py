@@ -1,0 +1,129 @@
+"""From a trained run to the files of a pack: half-precision weights, directions, pack.json with digests.
+
+`python -m stit_vfx.training.export --run RUN --data DIR --source PATH --shape shape.safetensors --out PACK`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stit_vfx.gan.geometry import GeometryConfig
+from stit_vfx.shape.maps import CHANNELS
+from stit_vfx.shape.model import ShapeModel
+from stit_vfx.training.appearance import CHANGES, appearance_direction
+from stit_vfx.training.autoencoder import AutoEncoder, read_checkpoint
+from stit_vfx.training.batches import FaceBatches
+from stit_vfx.training.faces import Head, Studio
+from stit_vfx.training.source import FaceSource
+
+Array = np.ndarray
+
+GENERATOR, ENCODER, SHAPE, DIRECTIONS = (
+    f"{name}.safetensors" for name in ("generator", "encoder", "shape", "directions")
+)
+NOTICE = (
+    "Weights: Apache-2.0. Trained on synthetic faces drawn with ICT-FaceKit, MIT License, "
+    "Copyright (c) 2020 USC Institute for Creative Technologies; no array of it is in this pack."
+)
+
+
+def trained(run: Path) -> tuple[AutoEncoder, int]:
+    """The averaged networks of a run, and the step they are from."""
+    state = read_checkpoint(run / "checkpoint.pt")
+    networks = AutoEncoder(GeometryConfig(**state["config"]))
+    networks.load_state_dict(state["average"])
+    return networks.eval().requires_grad_(False), int(state["step"])
+
+
+@torch.no_grad()
+def mean_w(networks: AutoEncoder, faces: FaceBatches, batches: int = 64) -> Tensor:
+    """(w_dim,) mean w of training faces as they are augmented."""
+    seen = (faces.training(step, 8) for step in range(batches))
+    return torch.cat([networks.encoder.split(batch.crop, batch.maps)[0] for batch in seen]).mean(0)
+
+
+def save_half(network: nn.Module, path: Path, **metadata: str) -> None:
+    """Weights in half precision; their values stay what half precision can hold."""
+    state = {key: value.detach().half().contiguous() for key, value in network.state_dict().items()}
+    save_file(state, str(path), metadata=metadata)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_pack(
+    folder: Path,
+    networks: AutoEncoder,
+    shape: Path,
+    directions: Mapping[str, Array],
+    *,
+    made_by: Mapping[str, Any],
+) -> None:
+    """All files of the pack; `made_by` goes into pack.json as the recipe's record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_half(networks.generator, folder / GENERATOR, format="stit.geometry-generator/1")
+    save_half(networks.encoder, folder / ENCODER, format="stit.geometry-encoder/1")
+    if shape.resolve() != (folder / SHAPE).resolve():
+        (folder / SHAPE).write_bytes(shape.read_bytes())
+    vectors = {name: torch.from_numpy(vector).half().contiguous() for name, vector in directions.items()}
+    save_file(vectors, str(folder / DIRECTIONS))
+    (folder / "pack.json").write_text(json.dumps(describe(folder, networks.config, made_by), indent=1) + "\n")
+
+
+def describe(folder: Path, config: GeometryConfig, made_by: Mapping[str, Any]) -> dict[str, Any]:
+    """pack.json of the files in a folder."""
+    return {
+        "schema": "stit.pack/1",
+        "name": "builtin",
+        "title": "Built-in face model",
+        "licence": "Apache-2.0",
+        "notice": NOTICE,
+        "commercial_use": "yes",
+        "source": "Trained for this project on synthetic faces; docs/model_card.md has the recipe.",
+        "generator": {"arch": "geometry", "file": GENERATOR, "num_ws": config.num_ws, **config.as_dict()},
+        "encoder": {"arch": "geometry", "file": ENCODER},
+        "shape": {"file": SHAPE},
+        "made_by": dict(made_by),
+        "sha256": {path.name: digest(path) for path in sorted(folder.glob("*.safetensors"))},
+    }
+
+
+def export_pack(
+    source: FaceSource, run: Path, faces: FaceBatches, shape: Path, folder: Path, *, pairs: int = 96
+) -> None:
+    """Read the run's checkpoint, measure the mean w and the directions, write the pack."""
+    networks, step = trained(run)
+    networks.generator.w_avg.copy_(mean_w(networks, faces))
+    studio, model = Studio(Head(source)), ShapeModel.load(shape)
+    directions = {
+        name: appearance_direction(networks.encoder, studio, model, name, count=pairs) for name in CHANGES
+    }
+    made_by = {"faces": len(faces.images), "steps": step, "seed": faces.seed, "maps": list(CHANNELS)}
+    write_pack(folder, networks, shape, directions, made_by=made_by)
+
+
+@click.command()
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="folder of the training run")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="folder of faces and maps")
+@click.option("--source", type=click.Path(path_type=Path), required=True, help=".npz or ICT-FaceKit checkout")
+@click.option("--shape", type=click.Path(path_type=Path), required=True, help="weights of the shape network")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the pack")
+@click.option("--pairs", default=96, help="faces drawn for each direction")
+def main(run: Path, data: Path, source: Path, shape: Path, out: Path, pairs: int) -> None:
+    """Write a pack from a run, finished or not."""
+    export_pack(FaceSource.load(source), run, FaceBatches.load(data), shape, out, pairs=pairs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The whole recipe of the built-in pack, stage by stage. Each stage skips what is already on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import torch
+
+from stit_vfx.gan.geometry import GeometryConfig
+from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.network import save_network
+from stit_vfx.training import shape_network
+from stit_vfx.training.autoencoder import Recipe, train
+from stit_vfx.training.batches import FaceBatches
+from stit_vfx.training.conditioning import make_maps
+from stit_vfx.training.dataset import make_dataset
+from stit_vfx.training.export import export_pack
+from stit_vfx.training.source import FaceSource
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of everything. `pairs` of faces are drawn for each direction."""
+
+    size: int
+    images: int
+    held_out: int
+    steps: int
+    shape_steps: int
+    pairs: int
+
+    @property
+    def config(self) -> GeometryConfig:
+        """Small pictures come with narrow networks."""
+        small = self.size < 128
+        return GeometryConfig(self.size, channel_max=32) if small else GeometryConfig(self.size)
+
+
+PRESETS = {
+    "smoke": Preset(size=32, images=24, held_out=8, steps=4, shape_steps=4, pairs=2),
+    "cpu-2h": Preset(size=128, images=8000, held_out=64, steps=6000, shape_steps=6000, pairs=96),
+}
+
+
+def run_recipe(
+    source: FaceSource,
+    folder: Path,
+    preset: Preset,
+    *,
+    shape: Path | None = None,
+    seed: int = 0,
+    say: Say = print,
+) -> Path:
+    """Make a pack in `folder`/pack and return that. `shape`: weights of a trained shape network to use."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = shape or _train_shape(source, folder, preset, seed)
+    make_dataset(source, folder / "faces", images=preset.images, size=preset.size, seed=seed, say=say)
+    make_maps(ShapeModel.load(shape), folder / "faces", say=say)
+    faces = FaceBatches.load(folder / "faces", held_out=preset.held_out, seed=seed)
+    train(faces, Recipe(preset.steps, seed=seed), folder / "run", config=preset.config, say=say)
+    export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
+    return folder / "pack"
+
+
+def _train_shape(source: FaceSource, folder: Path, preset: Preset, seed: int) -> Path:
+    path = folder / "shape.safetensors"
+    if not path.exists():
+        network = shape_network.train(
+            source, steps=preset.shape_steps, seed=seed, checkpoint=folder / "shape_checkpoint.pt"
+        )
+        save_network(network, path)
+    return path
+
+
+@click.command()
+@click.option("--source", type=click.Path(path_type=Path), required=True, help=".npz or ICT-FaceKit checkout")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="folder for all stages and the pack"
+)
+@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="cpu-2h", show_default=True)
+@click.option("--shape", type=click.Path(path_type=Path), default=None, help="trained shape network to use")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", default=1, show_default=True, help="a resumed run needs the same number")
+def command(source: Path, out: Path, preset: str, shape: Path | None, seed: int, threads: int) -> None:
+    """Make the built-in pack from a public face model. What is done already is not done again."""
+    torch.set_num_threads(threads)
+    pack = run_recipe(FaceSource.load(source), out, PRESETS[preset], shape=shape, seed=seed, say=click.echo)
+    click.echo(f"Pack: {pack}")

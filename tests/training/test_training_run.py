@@ -1,0 +1,180 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stit_vfx.errors import PackDamagedError, PackFormatError, PackMissingError
+from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
+from stit_vfx.shape.maps import CHANNELS
+from stit_vfx.training.autoencoder import Recipe, Run, resume
+from stit_vfx.training.batches import Batch, FaceBatches, mirror, relight
+from stit_vfx.training.dataset import load_shard, pending, shard_path, shards, worker_share
+from stit_vfx.training.export import digest
+from stit_vfx.training.loss import laplacian, picture_loss, pixel_weights, psnr
+from stit_vfx.training.recipe import PRESETS, run_recipe
+
+CONFIG = GeometryConfig(16, w_dim=8, channel_max=8, injected=4)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_source, shipped_shape, tmp_path_factory):
+    """The smoke preset, run once: folder of all stages."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("recipe")
+    run_recipe(tiny_source, folder, PRESETS["smoke"], shape=shipped_shape, say=lambda line: None)
+    return folder
+
+
+def toy_batch(step):
+    made = torch.Generator().manual_seed(step)
+    picture = torch.rand(2, 3, 1, 1, generator=made).expand(2, 3, 16, 16) * 2 - 1
+    return Batch(picture, picture, (torch.rand(2, len(CHANNELS), 16, 16, generator=made) > 0.5).float())
+
+
+def test_the_recipe_makes_a_pack_whose_files_have_the_digests_it_records(finished):
+    pack = finished / "pack"
+    described = json.loads((pack / "pack.json").read_text())
+    assert described["schema"] == "stit.pack/1"
+    assert described["sha256"] == {p.name: digest(p) for p in pack.glob("*.safetensors")}
+    assert set(described["sha256"]) >= {"generator.safetensors", "encoder.safetensors", "shape.safetensors"}
+
+
+def test_the_packs_weights_load_into_its_networks(finished):
+    config = PRESETS["smoke"].config
+    for name, network in (("generator", GeometrySynthesis(config)), ("encoder", GeometryEncoder(config))):
+        state = load_file(finished / "pack" / f"{name}.safetensors")
+        assert {value.dtype for value in state.values()} == {torch.float16}
+        network.load_state_dict(state)
+
+
+def test_a_finished_recipe_does_nothing_again(finished, tiny_source, shipped_shape):
+    before = {p: p.stat().st_mtime_ns for p in (finished / "faces").iterdir()}
+    run_recipe(tiny_source, finished, PRESETS["smoke"], shape=shipped_shape, say=lambda line: None)
+    assert {p: p.stat().st_mtime_ns for p in (finished / "faces").iterdir()} == before
+
+
+def test_batches_are_a_function_of_seed_and_step(finished):
+    faces, other = (FaceBatches.load(finished / "faces", held_out=8, seed=seed) for seed in (0, 1))
+    assert torch.equal(faces.training(3, 4).crop, faces.training(3, 4).crop)
+    assert not torch.equal(faces.training(3, 4).crop, faces.training(4, 4).crop)
+    assert not torch.equal(faces.training(3, 4).crop, other.training(3, 4).crop)
+
+
+def test_held_out_faces_are_shown_as_drawn(finished):
+    faces = FaceBatches.load(finished / "faces", held_out=8)
+    shard = load_shard(shards(finished / "faces")[0])
+    np.testing.assert_allclose(
+        (faces.held(8).target[0, :, 4, 4] + 1) * 127.5, shard.image[-8, 4, 4], atol=1e-4
+    )
+
+
+def test_too_few_faces_are_refused(finished):
+    with pytest.raises(PackMissingError):
+        FaceBatches.load(finished / "faces", held_out=1000)
+
+
+def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path):
+    recipe = Recipe(steps=6)
+    whole = Run.start(recipe, CONFIG)
+    for step in range(6):
+        whole.advance(toy_batch(step))
+    part = Run.start(recipe, CONFIG)
+    for step in range(3):
+        part.advance(toy_batch(step))
+    part.save(tmp_path / "checkpoint.pt")
+    rest = resume(recipe, CONFIG, tmp_path / "checkpoint.pt")
+    for step in range(3, 6):
+        rest.advance(toy_batch(step))
+    for ours, theirs in ((whole.networks, rest.networks), (whole.average, rest.average)):
+        for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    Run.start(Recipe(steps=6), CONFIG).save(tmp_path / "checkpoint.pt")
+    with pytest.raises(PackFormatError):
+        resume(Recipe(steps=7), CONFIG, tmp_path / "checkpoint.pt")
+
+
+def test_training_lowers_the_loss():
+    run = Run.start(Recipe(steps=200, warm_up=5), CONFIG)
+    losses = [run.advance(toy_batch(0)) for _ in range(60)]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_rate_warms_up_and_falls_to_its_floor():
+    recipe = Recipe(steps=1000, rate=1.0, warm_up=100, floor=0.02)
+    assert recipe.rate_at(0) == pytest.approx(0.01)
+    assert recipe.rate_at(500) == pytest.approx(0.51, abs=1e-6)
+    assert recipe.rate_at(1000) == pytest.approx(0.02)
+
+
+def test_mirroring_turns_sideways_quantities_and_nothing_else():
+    maps = torch.arange(4.0)[None, None, None, :].expand(1, len(CHANNELS), 1, 4)
+    _, turned = mirror(torch.zeros(1, 3, 1, 4), maps, torch.tensor([True]))
+    for name, row in zip(CHANNELS, turned[0, :, 0], strict=True):
+        sign = -1 if name in ("x", "normal_x") else 1
+        assert row.tolist() == [sign * v for v in (3, 2, 1, 0)], name
+
+
+def test_relighting_keeps_the_range_and_is_seeded():
+    image = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    lit = [relight(image, np.random.default_rng(1)) for _ in range(2)]
+    assert torch.equal(*lit)
+    assert lit[0].min() >= 0
+    assert lit[0].max() <= 1
+
+
+def test_the_pyramid_adds_up_to_the_picture():
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    bands = laplacian(picture)
+    total = bands[-1]
+    for band in bands[-2::-1]:
+        total = band + torch.nn.functional.interpolate(
+            total, scale_factor=2, mode="bilinear", align_corners=False
+        )
+    torch.testing.assert_close(total, picture)
+
+
+def test_the_loss_of_a_constant_error_is_the_weighted_error_of_pixels_and_coarsest_band():
+    target = torch.zeros(1, 3, 32, 32)
+    weights = torch.full((1, 1, 32, 32), 2.0)
+    assert picture_loss(target + 0.1, target, weights).item() == pytest.approx(0.1 * 2 + 0.1 * 2, rel=1e-5)
+
+
+def test_mouth_and_eyes_weigh_four_the_face_two_the_rest_one():
+    maps = torch.zeros(1, len(CHANNELS), 16, 16)
+    maps[:, CHANNELS.index("cover"), :, 4:] = 1
+    maps[:, CHANNELS.index("eye"), 8, 12] = 1
+    weights = pixel_weights(maps)[0, 0]
+    assert weights[8, 0] == 1
+    assert weights[8, 6] == 2
+    assert weights[8, 12] == weights[10, 14] == 4
+    assert weights[11, 12] == 2
+
+
+def test_psnr_of_a_tenth_of_the_range_is_twenty_decibels():
+    target = torch.zeros(2, 3, 8, 8)
+    assert psnr(target + 0.2, target, torch.ones(2, 1, 8, 8)) == pytest.approx(20.0, abs=1e-4)
+
+
+def test_workers_share_the_shards_that_are_missing(tmp_path):
+    shard_path(tmp_path, 2).touch()
+    both = [[number for number, _ in pending(tmp_path, 1100, worker_share(w))] for w in ("0/2", "1/2")]
+    assert both == [[0, 4], [1, 3]]
+    assert list(pending(tmp_path, 1100))[-1] == (4, range(1000, 1100))
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    shard_path(tmp_path, 0).write_bytes(b"not a shard")
+    with pytest.raises(PackDamagedError, match="faces_0000"):
+        load_shard(shard_path(tmp_path, 0))
+
+
+def test_presets_differ_only_in_amount():
+    small, full = PRESETS["smoke"], PRESETS["cpu-2h"]
+    assert small.config.num_ws < full.config.num_ws == 12
+    assert replace(full, size=small.size).config == small.config
