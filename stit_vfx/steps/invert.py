@@ -18,6 +18,7 @@ from stit_vfx.shape.code import ShapeCode
 from stit_vfx.steps.image import to_network
 
 BATCH = 4
+PREFIX = "shape."
 
 
 def invert_shot(
@@ -62,7 +63,9 @@ def codes_to_arrays(codes: Mapping[int, Code]) -> dict[str, np.ndarray]:
     shapes = [codes[frame].shape for frame in frames]
     if shapes[0] is not None:
         for each in fields(ShapeCode):
-            arrays[f"shape.{each.name}"] = np.stack([np.asarray(getattr(shape, each.name)) for shape in shapes])
+            values = [getattr(shape, each.name) for shape in shapes]
+            if values[0] is not None:
+                arrays[f"{PREFIX}{each.name}"] = np.stack([np.asarray(value, np.float64) for value in values])
     return arrays
 
 
@@ -75,8 +78,7 @@ def codes_from_arrays(arrays: Mapping[str, np.ndarray]) -> dict[int, Code]:
 
 
 def _shape(arrays: Mapping[str, np.ndarray], row: int) -> ShapeCode | None:
-    named = {each.name: arrays.get(f"shape.{each.name}") for each in fields(ShapeCode)}
-    if any(array is None for array in named.values()):
+    values = {name.removeprefix(PREFIX): array[row] for name, array in arrays.items() if name.startswith(PREFIX)}
+    if not values:
         return None
-    values = {name: array[row] for name, array in named.items() if array is not None}
     return ShapeCode(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
