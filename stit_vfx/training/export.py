@@ -23,6 +23,7 @@ from stit_vfx.shape.model import ShapeModel
 from stit_vfx.training.appearance import CHANGES, appearance_direction
 from stit_vfx.training.autoencoder import AutoEncoder, read_checkpoint
 from stit_vfx.training.batches import FaceBatches
+from stit_vfx.training.directions import default_directions
 from stit_vfx.training.faces import Head, Studio
 from stit_vfx.training.source import FaceSource
 
@@ -78,10 +79,25 @@ def write_pack(
         (folder / SHAPE).write_bytes(shape.read_bytes())
     vectors = {name: torch.from_numpy(vector).half().contiguous() for name, vector in directions.items()}
     save_file(vectors, str(folder / DIRECTIONS))
-    (folder / "pack.json").write_text(json.dumps(describe(folder, networks.config, made_by), indent=1) + "\n")
+    described = describe(folder, networks.config, direction_entries(set(directions)), made_by)
+    (folder / "pack.json").write_text(json.dumps(described, indent=1) + "\n")
 
 
-def describe(folder: Path, config: GeometryConfig, made_by: Mapping[str, Any]) -> dict[str, Any]:
+def direction_entries(with_vector: set[str]) -> dict[str, dict[str, Any]]:
+    """pack.json's directions: what each does to the shape, and where its vector in w+ is, if it has one."""
+    entries = {}
+    for direction in default_directions():
+        entry = {key: value for key, value in direction.items() if key != "name"}
+        name = direction["name"]
+        if name in with_vector:
+            entry |= {"space": "w+", "file": DIRECTIONS, "key": name}
+        entries[name] = entry
+    return entries
+
+
+def describe(
+    folder: Path, config: GeometryConfig, directions: Mapping[str, Any], made_by: Mapping[str, Any]
+) -> dict[str, Any]:
     """pack.json of the files in a folder."""
     return {
         "schema": "stit.pack/1",
@@ -94,6 +110,7 @@ def describe(folder: Path, config: GeometryConfig, made_by: Mapping[str, Any]) -
         "generator": {"arch": "geometry", "file": GENERATOR, "num_ws": config.num_ws, **config.as_dict()},
         "encoder": {"arch": "geometry", "file": ENCODER},
         "shape": {"file": SHAPE},
+        "directions": dict(directions),
         "made_by": dict(made_by),
         "sha256": {path.name: digest(path) for path in sorted(folder.glob("*.safetensors"))},
     }
