@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stit_vfx.errors import DeviceError, MissingPartError
-from stit_vfx.face.detect import Detection, square_of, without_doubles
+from stit_vfx.face.detect import Detection, overlap, square_of, without_doubles
 
 WEIGHTS = ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth")
 
@@ -41,8 +41,10 @@ class FanFinder:
         return [dataclasses.replace(d, descriptor=self.describe(image8, d.landmarks)) for d in found]
 
     def follow(self, image8: np.ndarray, landmarks: np.ndarray) -> Detection | None:
-        """Always None: the detector is a small part of this finder's time, so the whole frame is searched."""
-        return None
+        """The whole frame is searched: the detector is the small part of this finder's time."""
+        expected = square_of(landmarks).box
+        best = max(self.find(image8, describe=False), key=lambda d: overlap(d.box, expected), default=None)
+        return best if best is not None and overlap(best.box, expected) > 0.3 else None
 
     def describe(self, image8: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         from stit_vfx.face.dlib_backend import descriptor
