@@ -106,7 +106,7 @@ class Run:
     def _follow(self) -> None:
         """Move the average; at the start it forgets faster, so that it is of use early."""
         keep = min(self.recipe.average, self.step / (self.step + 20))
-        ours = list(self.networks.parameters())
+        ours: list[Tensor] = list(self.networks.parameters())
         torch._foreach_lerp_(list(self.average.parameters()), ours, 1 - keep)
 
     def save(self, path: Path) -> None:

@@ -64,7 +64,7 @@ def _bump(cx: float, cy: float, sx: float, sy: float, x: Array, y: Array) -> Arr
 
 def _regions(head: Head, side: Array, height: Array, rng: np.random.Generator) -> dict[str, Array]:
     marks = unroll(head.landmarks)
-    lips = np.zeros_like(side, np.float32)
+    lips: Array = np.zeros_like(side, np.float32)
     outline = (chart_pixel(marks[48:60]) * 2**_SHARPNESS).astype(np.int32)
     cv2.fillPoly(lips, [outline], 1.0, cv2.LINE_AA, _SHARPNESS)
     lips = cv2.GaussianBlur(lips, (0, 0), 2.2)
@@ -171,7 +171,7 @@ def _groove(line: Line, width: float) -> Array:
     at = np.linspace(0, len(stops) - 1, 40)
     path = np.stack([np.interp(at, np.arange(len(stops)), stops[:, k]) for k in (0, 1)], 1)
     pixels = (chart_pixel(path) * 2**_SHARPNESS).astype(np.int32)
-    out = np.zeros((CHART_SIZE, CHART_SIZE), np.float32)
+    out: Array = np.zeros((CHART_SIZE, CHART_SIZE), np.float32)
     for i, (start, end) in enumerate(pairwise(pixels)):
         depth = float(np.sin(np.pi * (i + 0.5) / 39) ** 0.6)
         cv2.line(out, start.tolist(), end.tolist(), depth, 2, cv2.LINE_AA, _SHARPNESS)
@@ -214,7 +214,7 @@ def relief(face: Face, at: Samples) -> Relief:
     }
     fine = 0.5 * (0.35 + 0.6 * worn)
     slope = [sum(k * at[f"{n}_{d}"] for n, k in amounts.items()) + fine * at[f"fine_{d}"] for d in "uv"]
-    return Relief(sum((k * at[n] for n, k in amounts.items()), np.float32(0)), np.stack(slope, -1))
+    return Relief(_sum(k * at[n] for n, k in amounts.items()), np.stack(slope, -1))
 
 
 def albedo(face: Face, at: Samples, height: Array) -> Array:
