@@ -17,13 +17,26 @@ import cv2
 import numpy as np
 
 from stit_vfx.plate.colour import CodeSpace
-from stit_vfx.plate.exr import Frame
-from stit_vfx.plate.warp import apply_matrix, crop_matrix, grid, quad_roi, sample, uncrop
+from stit_vfx.plate.exr import HALF_MAX, Frame
+from stit_vfx.plate.warp import (
+    Roi,
+    apply_matrix,
+    crop_matrix,
+    grid,
+    quad_roi,
+    quad_side,
+    sample,
+    sample_crop,
+    uncrop,
+    without_holes,
+)
 
 # Below this a matte would not change a half float by more than its last bits.
 MATTE_FLOOR = 1 / 1024
-# Code differences below this are rounding of the warps, not an edit.
-NO_CHANGE = 2e-6
+# Flow below this, in crop px, is no movement: the plate's pixels are taken as they are, not resampled.
+STILL_PX = 1e-4
+# Keeps the decoder's exponential inside float64; light is limited after it.
+CODE_LIMIT = 10.0
 # The change is led to nothing over this share of the crop's side, so that its edge is never seen.
 CROP_FADE = 0.04
 
@@ -49,14 +62,26 @@ class Change:
     matte: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Composite:
-    """`matte` (H, W) 0..1 as applied; `edit_lin` (H, W, 3) scene-linear, premultiplied by the matte:
-    plate * (1 - matte) + edit_lin is the composite."""
+    """The frame with the change in it, and what a compositor needs to do the same again.
+
+    `matte` (H, W) 0..1 as applied; `edit_lin` (H, W, 3) scene-linear, premultiplied by the matte, so that
+    plate * (1 - matte) + edit_lin is the composite. `changed_px` pixels were written; `bad_px` below the
+    matte were not finite and stay (W301); `limited_px` were brought down to what half float holds (W305).
+    """
 
     frame: Frame
     matte: np.ndarray
     edit_lin: np.ndarray
+    changed_px: int = 0
+    bad_px: int = 0
+    limited_px: int = 0
+
+    @property
+    def matte_px(self) -> int:
+        """How many pixels the matte allows to change."""
+        return int(np.count_nonzero(self.matte))
 
 
 def composite(
@@ -72,45 +97,70 @@ def composite(
 
     holdout  (H, W) 0..1: white keeps the plate
     grow     plate px; negative shrinks. soften: plate px over which the matte falls off, inside itself
+    Pixels that are not finite stay as they are, and so does every pixel that the change leaves alone.
     """
     height, width = frame.shape
     matte, edit_lin = np.zeros((height, width), np.float32), np.zeros((height, width, 3), np.float32)
-    roi = (0, 0, 0, 0) if change is None else _reach(change.quad, frame.shape, grow)
+    roi = (0, 0, 0, 0) if change is None else _reach(change, frame.shape, grow)
     if change is None or roi[0] >= roi[2] or roi[1] >= roi[3]:
         return Composite(frame, matte, edit_lin)
     inside = np.s_[roi[1] : roi[3], roi[0] : roi[2]]
-    plate_lin = frame.rgb()[inside]
-    finite = np.isfinite(plate_lin).all(-1)
-    plate_code = code.encode(np.where(finite[..., None], plate_lin, 0))
+    plate_lin, holes = without_holes(frame.rgb(roi))
     held = None if holdout is None else holdout[inside]
-    part = finish_matte(change, roi, grow=grow, soften=soften, holdout=held) * finite
-    matte[inside] = np.where(part < MATTE_FLOOR, 0, part)
-    changed_code = CHANGED[change.mode](change, plate_code, roi)
-    changed = (np.abs(changed_code - plate_code) > NO_CHANGE).any(-1)
-    changed_lin = np.where(changed[..., None], code.decode(changed_code), plate_lin)
+    wanted = finish_matte(change, roi, grow=grow, soften=soften, holdout=held)
+    matte[inside] = part = np.where((wanted < MATTE_FLOOR) | holes, 0, wanted)
+    new_lin, changed, limited = _changed(change, plate_lin, roi, code)
+    edit_lin[inside] = part[..., None] * new_lin
     write = np.zeros((height, width), bool)
-    write[inside] = changed & (matte[inside] > 0)
+    write[inside] = changed & (part > 0)
     mixed = np.zeros((height, width, 3), np.float32)
-    weight = matte[inside][..., None]
-    with np.errstate(invalid="ignore"):  # infinite light times a matte of zero; never written
-        mixed[inside] = plate_lin + weight * (changed_lin - plate_lin)
-        edit_lin[inside] = np.where(weight > 0, weight * changed_lin, 0)
-    return Composite(frame.with_rgb(write, mixed), matte, edit_lin)
+    mixed[inside] = plate_lin + part[..., None] * (new_lin - plate_lin)
+    return Composite(
+        frame.with_rgb(write, mixed),
+        matte,
+        edit_lin,
+        changed_px=int(np.count_nonzero(write)),
+        bad_px=int(np.count_nonzero(holes & (wanted >= MATTE_FLOOR))),
+        limited_px=int(np.count_nonzero(limited & write[inside])),
+    )
+
+
+def _changed(
+    change: Change, plate_lin: np.ndarray, roi: Roi, code: CodeSpace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The region after the change (h, w, 3) linear; where it differs; where it had to be limited.
+
+    The shoulder makes enormous light of code above 1.2, so nothing may grow beyond half float, or beyond the
+    plate where that is brighter still.
+    """
+    plate_code = code.encode(plate_lin)
+    delta_code = DELTA[change.mode](change, plate_code, roi)
+    new_lin = code.decode(np.minimum(plate_code + delta_code, CODE_LIMIT))
+    # Log encodings have no code for some of the light that a plate can hold; such pixels stay.
+    changed = (delta_code != 0).any(-1) & np.isfinite(plate_code).all(-1) & ~np.isnan(new_lin).any(-1)
+    limit = np.maximum(HALF_MAX, np.abs(plate_lin))
+    limited = changed & (np.abs(new_lin) > limit).any(-1)
+    return np.where(changed[..., None], np.clip(new_lin, -limit, limit), plate_lin), changed, limited
 
 
 def finish_matte(
     change: Change,
-    roi: tuple[int, int, int, int],
+    roi: Roi,
     *,
     grow: float = 0.0,
     soften: float = 0.0,
     holdout: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The crop's matte on the plate's region (h, w): grown, softened inwards, held out, faded at the crop's edge."""
+    """The crop's matte on the plate's region (h, w): grown, softened inwards, held out.
+
+    It fades at the edge of the crop, beyond which there is no picture. A hold-out that is not finite holds.
+    """
     matte = uncrop(change.matte, change.quad, roi)
     matte = soften_matte(grow_matte(matte, grow), soften)
     matte = matte * uncrop(_fade(change.matte.shape[0]), change.quad, roi)
-    return matte if holdout is None else matte * (1 - np.clip(holdout, 0, 1))
+    if holdout is not None:
+        matte = matte * (1 - np.clip(np.where(np.isfinite(holdout), holdout, 1), 0, 1))
+    return np.clip(matte, 0, 1)
 
 
 def grow_matte(matte: np.ndarray, grow_px: float) -> np.ndarray:
@@ -138,40 +188,70 @@ def _fade(size: int) -> np.ndarray:
     return np.minimum(smooth[:, None], smooth[None, :])
 
 
-def _reach(quad: np.ndarray, shape: tuple[int, int], grow: float) -> tuple[int, int, int, int]:
-    return quad_roi(quad, shape, margin=int(max(grow, 0)) + 2)
+def _reach(change: Change, shape: tuple[int, int], grow: float) -> Roi:
+    """The region that the change can touch: around the matte, with a margin for the samples beside it."""
+    quad = change.quad
+    used = np.argwhere(np.asarray(change.matte) > 0)
+    if len(used):
+        size = change.matte.shape[0]
+        (y0, x0), (y1, x1) = used.min(0) - 1, used.max(0) + 1
+        corners = np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]])
+        quad = apply_matrix(np.linalg.inv(crop_matrix(quad, size)), corners)
+    return quad_roi(quad, shape, margin=int(max(grow, 0)) + _moves_px(change) + 4)
 
 
-def _replaced(change: Change, plate_code: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
-    points = apply_matrix(crop_matrix(change.quad, change.edit.shape[0]), grid(roi))
-    return sample(change.edit, points)
+def _moves_px(change: Change) -> int:
+    """How far, in plate px, the flow reaches at most."""
+    if change.flow is None:
+        return 0
+    plate_px_per_crop_px = quad_side(change.quad) / change.flow.shape[0]
+    return int(np.ceil(np.abs(change.flow).max() * plate_px_per_crop_px))
 
 
-def _delta(change: Change, plate_code: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
-    points = apply_matrix(crop_matrix(change.quad, change.edit.shape[0]), grid(roi))
-    return plate_code + sample(change.edit - change.recon, points)
-
-
-def _detail(change: Change, plate_code: np.ndarray, roi: tuple[int, int, int, int]) -> np.ndarray:
-    """e + w (P(p') - r(c')): c is a plate pixel in the crop, c' = c + flow its source there, p' its in the plate."""
+def _seen_at(change: Change, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix to the crop, and the region's pixels in crop px (h, w, 2)."""
     to_crop = crop_matrix(change.quad, change.edit.shape[0])
-    here = apply_matrix(to_crop, grid(roi))
-    edit = sample(change.edit, here)
-    moved, still = plate_code, sample(change.recon, here)
+    return to_crop, apply_matrix(to_crop, grid(roi))
+
+
+def _replace(change: Change, plate_code: np.ndarray, roi: Roi) -> np.ndarray:
+    """e - P, as published."""
+    _, here = _seen_at(change, roi)
+    return sample_crop(change.edit, here, change.quad) - plate_code
+
+
+def _delta(change: Change, plate_code: np.ndarray, roi: Roi) -> np.ndarray:
+    """e - r."""
+    _, here = _seen_at(change, roi)
+    return sample_crop(change.edit - change.recon, here, change.quad)
+
+
+def _detail(change: Change, plate_code: np.ndarray, roi: Roi) -> np.ndarray:
+    """e + w (P(p') - r(c')) - P: c is a pixel in the crop, c' = c + flow its source, p' that in the plate.
+
+    Written as (e - r) + (w P(p') - P) + (r - w r(c')), each of which is exactly zero where nothing changes.
+    """
+    to_crop, here = _seen_at(change, roi)
+    still = sample_crop(change.recon, here, change.quad)
+    moved_code, moved_recon = plate_code, still
     if change.flow is not None:
-        flow = sample(change.flow, here)
-        source = apply_matrix(np.linalg.inv(to_crop), here + flow) - roi[:2]
-        moves = (np.abs(flow) > 1e-4).any(-1, keepdims=True)
-        moved = np.where(moves, sample_within(plate_code, source), plate_code)
-        still = np.where(moves, sample(change.recon, here + flow), still)
-    weight = 1.0 if change.residual is None else sample(change.residual, here)[..., None]
-    return (edit - weight * still + weight * moved).astype(np.float32)
+        flow = sample_crop(change.flow, here, change.quad)
+        there = here + flow
+        source = apply_matrix(np.linalg.inv(to_crop), there) - roi[:2]
+        moves = (np.abs(flow) > STILL_PX).any(-1, keepdims=True)
+        moved_code = np.where(moves, sample_within(plate_code, source), plate_code)
+        moved_recon = np.where(moves, sample_crop(change.recon, there, change.quad), still)
+    edited = sample_crop(change.edit - change.recon, here, change.quad)
+    if change.residual is None:
+        return edited + (moved_code - plate_code) + (still - moved_recon)
+    kept = sample_crop(change.residual, here, change.quad)[..., None]
+    return edited + (kept * moved_code - plate_code) + (still - kept * moved_recon)
 
 
 def sample_within(plate_code: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Cubic sampling that stays within the neighbouring pixels' values.
 
-    The shoulder turns an overshoot of 0.1 into twenty times the light, so there must be none.
+    The shoulder turns an overshoot of 0.1 into forty times the light, so there must be none.
     """
     kernel = np.ones((3, 3), np.uint8)
     low = sample(cv2.erode(plate_code, kernel), points, how=cv2.INTER_NEAREST)
@@ -179,4 +259,4 @@ def sample_within(plate_code: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.clip(sample(plate_code, points, how=cv2.INTER_CUBIC), low, high)
 
 
-CHANGED = {"detail": _detail, "delta": _delta, "replace": _replaced}
+DELTA = {"detail": _detail, "delta": _delta, "replace": _replace}

@@ -137,15 +137,17 @@ class Frame:
         """Whether the source's compression loses something, so that a copy is written lossless (W306)."""
         return any(_codec(part.header) in LOSSY for part in self.parts)
 
-    def rgb(self) -> np.ndarray:
-        """A copy of the pixels that are edited, (H, W, 3) float32, as the plate stores them."""
+    def rgb(self, roi: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """A copy of the pixels that are edited, (H, W, 3) float32, as the plate stores them.
+
+        roi  x0, y0, and x1, y1 behind the last pixel: that region alone
+        """
         _, names = self.rgb_place
         channels = self.main.channels
         if any(channels[name].dtype.kind != "f" for name in names):
-            raise PlateUnsupportedError(
-                "R, G, B hold whole numbers, not light", where=self.path, frame=self.frame
-            )
-        return np.stack([channels[name].astype(np.float32) for name in names], axis=-1)
+            raise PlateUnsupportedError("R, G, B hold whole numbers", where=self.path, frame=self.frame)
+        part = np.s_[:] if roi is None else np.s_[roi[1] : roi[3], roi[0] : roi[2]]
+        return np.stack([channels[name][part].astype(np.float32) for name in names], axis=-1)
 
     def grey(self) -> np.ndarray:
         """The file as a matte, (H, W) float32: R of its RGB, else Y, else A, else its first channel."""

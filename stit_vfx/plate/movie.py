@@ -2,81 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import av
 import numpy as np
+from av.video.reformatter import Colorspace, Interpolation
 
-from stit_vfx.errors import PlateDamagedError, PlateMissingError
+from stit_vfx.errors import PlateDamagedError, PlateMissingError, PlateSizeError, PlateUnsupportedError
+from stit_vfx.plate.limits import max_pixels
+from stit_vfx.plate.stills import Picture
 
-if TYPE_CHECKING:
-    from stit_vfx.plate.source import Picture
+KEPT_FRAMES = 4
+HD_LINES = 720
 
-KEPT_FRAMES = 8
+# Tagged transfer curve (ITU-T H.273) -> OCIO alias. Tagged Rec.709 is seen on a Rec.1886 monitor, gamma 2.4.
+_CURVES = {1: "g24_rec709_tx", 6: "g24_rec709_tx", 8: "lin_rec709", 13: "srgb_tx"}
+_HDR = {16: "PQ", 18: "HLG"}
+# Tagged matrix (ITU-T H.273) -> swscale's name of it.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+# The same bits on every processor, and chroma that is not blocky.
+_SCALER = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
 
 
 class MovieReader:
-    """Frames by number. Reading forwards decodes once; going back starts again, since seeking is not exact."""
+    """Frames of a movie by number, as exact as if each were a file.
+
+    Reading forwards decodes every frame once; going back by more than a few starts again from the beginning,
+    since seeking lands beside the frame in many files. Memory does not grow with the movie.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise PlateMissingError("no such file", where=path, hint="Check the plate's path")
+            raise PlateMissingError("there is no such file", where=path)
         self._path = path
-        self._kept: dict[int, Picture] = {}
-        self._decoder: Any = None
+        self._kept: dict[int, np.ndarray] = {}
         self._next = 1
-        self._probe()
+        self._decoder: Generator[np.ndarray] | None = None
+        with closing(self._open()) as container:
+            self._probe(container)
+        self.shape: tuple[int, int] = self._stored(1).shape[:2]
 
-    def _probe(self) -> None:
-        import av
-
+    def _open(self) -> Any:
         try:
-            with av.open(str(self._path)) as container:
-                stream = container.streams.video[0]
-                self.shape = (int(stream.height), int(stream.width))
-                self.fps = float(stream.average_rate) if stream.average_rate else None
-                self.count = sum(1 for _ in container.decode(stream))
-                self.bits = max((part.bits for part in stream.format.components), default=8)
-        except (av.FFmpegError, IndexError, ValueError) as error:
+            return av.open(str(self._path))
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise self._damaged(error) from error
-        # Transfer curves of movies are seldom tagged and often wrongly: a display picture is assumed.
-        self.space: str | None = None
+
+    def _probe(self, container: Any) -> None:
+        """Rate, curve and number of frames, from the index and the packets; nothing is decoded."""
+        if not container.streams.video:
+            raise PlateUnsupportedError("there is no picture in this movie", where=self._path)
+        stream = container.streams.video[0]
+        if stream.width * stream.height > max_pixels():
+            raise PlateSizeError(f"{stream.width}x{stream.height} pixels are too many", where=self._path)
+        curve = int(stream.codec_context.color_trc)
+        if curve in _HDR:
+            self.tag: str | None = f"Rec.2100 {_HDR[curve]}"
+        else:
+            self.tag = _CURVES.get(curve)
+        self.rate = stream.average_rate
+        self.bits = max((part.bits for part in stream.format.components), default=8)
+        try:
+            packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        except av.FFmpegError as error:
+            raise self._damaged(error) from error
+        self.count = len(packets)
+        if not packets:
+            raise PlateDamagedError("there are no frames in this movie", where=self._path)
 
     def read(self, frame: int) -> Picture:
-        """One frame (H, W, 3), full range, 0..1."""
-        import av
+        """One frame (H, W, 3), full range, upright."""
+        stored = self._stored(frame)
+        return Picture(stored.astype(np.float32) / np.float32(np.iinfo(stored.dtype).max), self.bits)
 
+    def stored_bytes(self, frame: int) -> bytes:
+        """The decoded pixels of a frame, for a fingerprint."""
+        return np.ascontiguousarray(self._stored(frame)).tobytes()
+
+    def _stored(self, frame: int) -> np.ndarray:
         if frame in self._kept:
             return self._kept[frame]
         if self._decoder is None or frame < self._next:
-            self._decoder, self._next = self._decode(), 1
+            self._restart()
+        assert self._decoder is not None
         try:
-            for picture in self._decoder:
-                number, self._next = self._next, self._next + 1
-                self._keep(number, picture)
-                if number == frame:
-                    return picture
+            for stored in self._decoder:
+                self._keep(stored)
+                if self._next > frame:
+                    return stored
         except (av.FFmpegError, ValueError) as error:
             raise self._damaged(error, frame) from error
-        raise PlateDamagedError("ends before this frame", where=self._path, frame=frame, hint="Copy it again")
+        raise PlateDamagedError("the movie ends before this frame", where=self._path, frame=frame)
 
-    def _decode(self) -> Any:
-        import av
+    def _restart(self) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+        self._kept.clear()
+        self._decoder, self._next = self._decode(), 1
 
-        from stit_vfx.plate.source import Picture
+    def _keep(self, stored: np.ndarray) -> None:
+        self._kept[self._next] = stored
+        self._kept.pop(self._next - KEPT_FRAMES, None)
+        self._next += 1
 
-        deep = self.bits > 8
-        with av.open(str(self._path)) as container:
-            for frame in container.decode(video=0):
-                pixels = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-                yield Picture(pixels.astype(np.float32) / (65535 if deep else 255), self.bits)
+    def _decode(self) -> Generator[np.ndarray]:
+        with closing(self._open()) as container:
+            for picture in container.decode(video=0):
+                yield self._as_rgb(picture)
 
-    def _keep(self, number: int, picture: Picture) -> None:
-        self._kept[number] = picture
-        self._kept.pop(number - KEPT_FRAMES, None)
+    def _as_rgb(self, picture: Any) -> np.ndarray:
+        """(H, W, 3) uint8, or uint16 for deeper movies."""
+        rgb = picture.reformat(
+            format="rgb24" if self.bits <= 8 else "rgb48le",
+            src_colorspace=self._matrix(picture),
+            dst_colorspace=Colorspace.ITU709,
+            interpolation=_SCALER,
+            threads=1,
+        )
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(picture.rotation / 90)))
+
+    def _matrix(self, picture: Any) -> Colorspace:
+        """How the movie makes RGB of its luma and chroma. Untagged: by size, as players do."""
+        assumed = Colorspace.ITU709 if picture.height >= HD_LINES else Colorspace.ITU601
+        return _MATRICES.get(int(picture.colorspace), assumed)
 
     def _damaged(self, error: Exception, frame: int | None = None) -> PlateDamagedError:
-        said = " ".join(str(error).split())[:120]
-        return PlateDamagedError(
-            f"cannot be decoded ({said})", where=self._path, frame=frame, hint="Check the movie in a player"
-        )
+        said = " ".join(str(error).split())[:160]
+        return PlateDamagedError(f"it cannot be decoded: {said}", where=self._path, frame=frame)
