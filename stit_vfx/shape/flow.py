@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stit_vfx.shape.chart import AZIMUTH_DEG, ELEVATION_DEG
 from stit_vfx.shape.code import ShapeCode, crop_affine
-from stit_vfx.shape.model import EYE, SKIN, ShapeModel
+from stit_vfx.shape.lids import lid_flow
+from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
@@ -21,9 +23,10 @@ from stit_vfx.shape.shading import Surface, shading_ratio
 Array = np.ndarray
 
 _WORK_PX = 512  # fields are smooth: beyond this they are computed small and enlarged
-_FADE_CM = 3.2  # around the head the flow is gone after this
+_FADE_CM = 4.5  # around the head the flow is gone after this
 _BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
 _SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
+_SLIT_CM = 0.2
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 
 
@@ -117,21 +120,25 @@ def _fields(
     parts, face = after.parts(), after.raster.mask
     exact, visible = _correspondence(before, after)
     skin = parts == SKIN
-    flow = fill(np.where(skin[..., None], exact, 0), skin & visible)
+    certain = skin & visible & _firm(model, after)
+    flow = fill(exact, certain)
     flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
-    flow = np.where((skin & visible)[..., None], exact, flow)
+    flow = np.where(certain[..., None], exact, flow)
     eye = parts == EYE
-    if eye.any():
-        flow = np.where(eye[..., None], fill(exact, eye & _shows(before, exact, EYE, px_per_cm)), flow)
+    eye_flow = fill(exact, eye) if eye.any() else flow
+    curves = [view.points[model.lid_curves, :2] for view in (before, after)]
+    flow = lid_flow(flow, eye_flow, *curves, px_per_cm=px_per_cm)
     inside = (parts > SKIN) & ~eye
-    flow, revealed = _mouth_flow(flow, exact, inside, _shows_mouth(before, exact, px_per_cm), parts, before)
+    shown = visible & _shows_mouth(before, exact, parts, px_per_cm)
+    flow, revealed = _mouth_flow(flow, exact, inside, shown, parts, before)
     fade = border_fade(size)
     flow = flow * fade[..., None]
     warped = warp(crop_lin, flow)
     surface = Surface.of(model, before, after, visible)
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
-    ratio = 1 + (ratio - 1) * (fade * (skin & visible))[..., None]
+    ratio = 1 + (ratio - 1) * (fade * _soft_inside(certain, 0.2 * px_per_cm))[..., None]
     mouth = after.raster.image(paint(model, after.raster, skin_luma=skin_luma))
+    mouth = _matched(mouth, warped, inside & (parts == TEETH), shown) * _lip_shadow(inside, px_per_cm)
     soft = max(0.6, 0.035 * px_per_cm)
     return Fields(
         flow.astype(np.float32),
@@ -155,6 +162,21 @@ def _correspondence(before: View, after: View) -> tuple[Array, Array]:
     return raster.image(source[:, :2] - here), raster.image((seen & facing).astype(np.float32)) > 0.5
 
 
+def _firm(model: ShapeModel, after: View) -> Array:
+    """(S, S) bool: skin away from the chart's edge and not seen edge-on, where the surface can be relied on."""
+    chart = np.zeros((model.modes.shape[1], 2), np.float32)
+    chart[: model.skin_count] = model.chart_deg
+    azimuth, elevation = after.raster.read(chart).T
+    front = after.raster.read(model.normals(after.vertices)) @ after.code.rotation[2].astype(np.float32)
+    low, high = ELEVATION_DEG
+    firm = (
+        (np.abs(azimuth) < AZIMUTH_DEG - 10) & (elevation > low + 14) & (elevation < high - 6) & (front > 0.2)
+    )
+    mask = after.raster.image(firm.astype(np.float32))
+    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    return cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, round_), cv2.MORPH_OPEN, round_) > 0.5
+
+
 def _at_source(image: Array, flow: Array) -> Array:
     y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
     return cv2.remap(
@@ -162,16 +184,16 @@ def _at_source(image: Array, flow: Array) -> Array:
     )
 
 
-def _shows(before: View, flow: Array, part: int, px_per_cm: float) -> Array:
-    """(S, S) bool: the plate at p + flow shows that part, safely away from its edge."""
-    here = _shrunk(before.parts() == part, _LIP_CM * px_per_cm)
-    return _at_source(here.astype(np.float32), flow) > 0.5
+def _shows_mouth(before: View, flow: Array, parts: Array, px_per_cm: float) -> Array:
+    """(S, S) bool: the plate shows this very part of the mouth.
 
-
-def _shows_mouth(before: View, flow: Array, px_per_cm: float) -> Array:
-    parts = before.parts()
-    here = _shrunk((parts > SKIN) & (parts != EYE), _LIP_CM * px_per_cm)
-    return _at_source(here.astype(np.float32), flow) > 0.5
+    A slit between the teeth does not show the dark.
+    """
+    parts_before = before.parts()
+    between = (parts_before > SKIN) & (parts_before != EYE)
+    teeth = _at_source(_shrunk(between, _LIP_CM * px_per_cm).astype(np.float32), flow) > 0.5
+    dark = _at_source(_shrunk(parts_before == MOUTH, _SLIT_CM * px_per_cm).astype(np.float32), flow) > 0.5
+    return np.where(parts == MOUTH, dark, teeth)
 
 
 def _shrunk(mask: Array, by_px: float) -> Array:
@@ -192,13 +214,35 @@ def _mouth_flow(
     parts_before = before.parts()
     area_before = float(((parts_before > SKIN) & (parts_before != EYE)).sum())
     missing = float((inside & ~shown).sum()) / area
-    stretch = float(_smoothstep(np.array(missing / 0.12)))
-    known = float(_smoothstep(np.array((area_before / area - 0.22) / 0.3)))
+    known = float(_smoothstep(np.array((area_before / area - 0.42) / 0.25)))
+    stretch = known * float(_smoothstep(np.array(missing / 0.12)))
     rigid = fill(np.where(inside[..., None], exact, 0), inside & shown) if (inside & shown).any() else exact
     along_lips = fill(flow, (parts == SKIN))
     mixed = (1 - stretch) * rigid + stretch * along_lips
-    revealed = inside * (1 - known) * (stretch * 1.0 + (1 - stretch) * ~shown)
+    if known > 0.5:
+        shown = _at_source(((parts_before > SKIN) & (parts_before != EYE)).astype(np.float32), mixed) > 0.5
+    revealed = inside & ~shown & (known < 1)
     return np.where(inside[..., None], mixed, flow), revealed.astype(np.float32)
+
+
+def _matched(mouth_lin: Array, warped_lin: Array, teeth: Array, shown: Array) -> Array:
+    """Painted teeth in the brightness and tint of those that the plate shows, if it shows some."""
+    known = teeth & shown
+    if known.sum() < 30:
+        return mouth_lin
+    gain = np.median(warped_lin[known], 0) / np.maximum(np.median(mouth_lin[known], 0), 1e-4)
+    return np.where(teeth[..., None], mouth_lin * np.clip(gain, 0.4, 2.5), mouth_lin).astype(np.float32)
+
+
+def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
+    """(S, S, 1): the lips shade what lies behind them."""
+    deep = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
+    return (0.35 + 0.65 * _smoothstep(deep / 0.32))[..., None].astype(np.float32)
+
+
+def _soft_inside(mask: Array, sigma: float) -> Array:
+    """(S, S) 1 inside the mask, falling smoothly to 0 before its edge."""
+    return np.clip(2 * cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(sigma, 0.5)) - 1, 0, 1)
 
 
 def _reach(head: Array, px_per_cm: float) -> Array:

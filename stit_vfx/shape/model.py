@@ -16,6 +16,7 @@ from scipy import sparse
 from stit_vfx.shape import chart
 from stit_vfx.shape.age import age_displacement
 from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.lids import curves_deg
 from stit_vfx.shape.network import IDENTITY, evaluate, load_network
 
 Array = np.ndarray
@@ -59,6 +60,11 @@ class ShapeModel:
     @property
     def skin_count(self) -> int:
         return len(self.chart_deg)
+
+    @property
+    def lid_curves(self) -> slice:
+        """The skin's last vertices, in no triangle: the curves of `lids.curves_deg`."""
+        return slice(self.skin_count - len(curves_deg()), self.skin_count)
 
     @property
     def neutral(self) -> Array:
@@ -138,9 +144,10 @@ def _combine(modes: Array, age_mode: Array, identity: Array, expression: Array, 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> ShapeModel:
     network = load_network(path)
-    grid, marks = chart.grid(), network.landmarks.numpy()
-    both = evaluate(network, np.concatenate([grid.points, marks]))
-    skin, landmarks = both[:, : len(grid.points)], both[:, len(grid.points) :]
+    grid, marks, lids = chart.grid(), network.landmarks.numpy(), curves_deg()
+    points = np.concatenate([grid.points, lids])
+    both = evaluate(network, np.concatenate([points, marks]))
+    skin, landmarks = both[:, : len(points)], both[:, len(points) :]
     pieces = [
         Piece(skin, grid.triangles, SKIN),
         *_mouth(landmarks, network.expressions),
@@ -148,13 +155,13 @@ def _load(path: Path) -> ShapeModel:
     ]
     modes, triangles, parts = _join(pieces)
     age = np.zeros_like(modes[0])
-    age[: len(grid.points)] = age_displacement(skin[0])
+    age[: len(points)] = age_displacement(skin[0])
     return ShapeModel(
         modes,
         age,
         triangles,
         parts,
-        grid.points,
+        points,
         np.ascontiguousarray(landmarks),
         age_displacement(landmarks[0]),
         marks.astype(np.float64),

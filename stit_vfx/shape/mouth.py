@@ -15,7 +15,7 @@ Array = np.ndarray
 _ENAMEL, _GUM, _DARK = (
     np.array([0.66, 0.58, 0.47]),
     np.array([0.34, 0.13, 0.12]),
-    np.array([0.11, 0.03, 0.03]),
+    np.array([0.075, 0.022, 0.020]),
 )
 _SKIN_LUMA = 0.36  # reflectance of average skin, to turn its brightness into that of the light
 # Right edges of the teeth along the arch from the middle, centimetres.

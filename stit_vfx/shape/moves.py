@@ -1,12 +1,12 @@
 """Edits of shape codes: expressions that saturate, poses, age.
 
-A move is plain data, as a pack's directions hold it (amounts at strength 1; a name without _L or _R means both):
+A move is plain data, as a pack's directions hold it (amounts at strength 1; a name without _L or _R means
+both):
 
-    expression  {name: amount}  added; never beyond the amount and a little more, so a smile on a smile stays one
-    release     {name: share}   what opposes the move is let go by this share
-    down        the same two keys for negative strength; without it negative strength subtracts `expression`
-    pose        {"yaw": degrees, "pitch": degrees}  to the image's right, up
-    age         displacement of the age field
+expression {name: amount} added; never beyond the amount and a little more, so a smile on a smile stays one
+release {name: share} what opposes the move is let go by this share down the same two keys for negative
+strength; without it negative strength subtracts `expression` pose {"yaw": degrees, "pitch": degrees} to the
+image's right, up age displacement of the age field
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _KEYS = frozenset({"expression", "release", "down", "pose", "age"})
 
 
 def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, float]]) -> ShapeCode:
-    """The code after moves at strengths (-1..1 is natural). All start from `code`, so their order does not matter."""
+    """The code after moves at strengths (-1..1 is natural).
+
+    All start from `code`, so their order does not matter.
+    """
     change = np.zeros_like(code.expression)
     turn, age = np.zeros(2), code.age
     for move, strength in moves:
@@ -43,13 +46,19 @@ def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, 
 
 
 def expression_look(model: ShapeModel, before: ShapeCode, after: ShapeCode) -> dict[str, float]:
-    """Amounts of relief that go with a change of expression: folds of a smile, lines of raised or drawn brows."""
+    """Amounts of relief that go with a change of expression: folds of a smile, lines of raised or drawn
+    brows.
+    """
     change = after.expression - before.expression
 
     def mean(*names: str) -> float:
         return float(np.mean([change[model.index(f"{n}_{side}")] for n in names for side in "LR"]))
 
-    return {"smile": mean("mouthSmile"), "raise": mean("browInnerUp", "browOuterUp"), "frown": mean("browDown")}
+    return {
+        "smile": mean("mouthSmile"),
+        "raise": mean("browInnerUp", "browOuterUp"),
+        "frown": mean("browDown"),
+    }
 
 
 def _check(move: Move) -> None:
@@ -74,6 +83,8 @@ def _vector(model: ShapeModel, amounts: Mapping[str, float]) -> Array:
     for name, amount in amounts.items():
         rows = [k for k, e in enumerate(model.expressions) if e in (name, f"{name}_L", f"{name}_R")]
         if not rows:
-            raise PackFormatError(f"the shape has no expression {name!r}", hint="Names are ARKit-style, like mouthSmile")
+            raise PackFormatError(
+                f"the shape has no expression {name!r}", hint="Names are ARKit-style, like mouthSmile"
+            )
         out[rows] = amount
     return out
