@@ -31,6 +31,7 @@ from stit_vfx.options import RunOptions
 from stit_vfx.shot import Shot, Version
 
 if TYPE_CHECKING:
+    from stit_vfx.face.detect import FaceFinder
     from stit_vfx.packs.load import Pack
     from stit_vfx.plate.colour import CodeSpace
     from stit_vfx.plate.exr import Frame
@@ -55,12 +56,14 @@ class Bench:
     options: RunOptions
     reporter: Reporter
     cancel: Cancel
+    dry: bool = False
     keys: dict[str, str] = field(default_factory=dict)
 
     def refer(self, step: str, key: str) -> str:
         """Remember the key of a step, for the record of what this version uses; returns it."""
-        self.keys[step] = key
-        self.version.refer([key])
+        if not self.dry and self.keys.get(step) != key:
+            self.keys[step] = key
+            self.version.refer([key])
         return key
 
     def read(self, frame: int) -> Frame:
@@ -75,6 +78,13 @@ class Bench:
     @cached_property
     def fingerprints(self) -> FingerprintBook:
         return FingerprintBook(self.shot.path / "cache" / "fingerprints.json", self.plate)
+
+    @cached_property
+    def finder(self) -> FaceFinder:
+        """What finds faces and landmarks on this machine."""
+        from stit_vfx.face.detect import make_finder
+
+        return make_finder("auto", self.device)
 
     @cached_property
     def holdout(self) -> Plate | None:
@@ -100,7 +110,7 @@ class Bench:
         held = self.holdout.read(self._holdout_frame(frame))
         if held.shape != self.plate.shape:
             raise PlateSizeError(
-                f"the hold-out is {held.shape[1]}x{held.shape[0]}, the plate {self.plate.shape[1]}x{self.plate.shape[0]}",
+                f"the hold-out is {size_text(held.shape)}, the plate {size_text(self.plate.shape)}",
                 where=self.holdout.name,
                 frame=frame,
             )
@@ -121,7 +131,10 @@ class Bench:
     def moves_at(self, frame: int) -> list[tuple[Any, float]]:
         """(Direction, strength) of every edit on a frame; edits at zero are left out."""
         strengths = self.job.strengths_at(frame)
-        pairs = ((self._direction(edit), strength) for edit, strength in zip(self.job.edits, strengths, strict=True))
+        pairs = (
+            (self._direction(edit), strength)
+            for edit, strength in zip(self.job.edits, strengths, strict=True)
+        )
         return [(direction, strength) for direction, strength in pairs if strength != 0]
 
     def _direction(self, edit: Any) -> Any:
@@ -177,19 +190,36 @@ def open_bench(
     pack = load_pack(job.pack, device=device, search=options.pack_path)
     _check_edits(job, pack)
     if plate.colour.guessed:
-        reporter.warn("STIT-W302", f"the plate's colour space was guessed: {plate.colour.space} ({plate.colour.why})")
+        reporter.warn(
+            "STIT-W302", f"the plate's colour space was guessed: {plate.colour.space} ({plate.colour.why})"
+        )
     if not job.consent:
         reporter.warn("STIT-W501")
     frames = _delivered(job, options)
     _check_memory(plate, pack, options, job)
     shot = Shot(out / f"{job.shot}.stit", job.shot) if dry else Shot.open(out, job.shot)
-    version = Version(shot, "v001") if dry else shot.version(job)
+    version = planned_version(shot, job) if dry else shot.version(job)
     return Bench(
-        **{"job": job, "plate": plate, "code": CodeSpace.of(plate.colour), "pack": pack, "shot": shot},
-        **{"version": version, "frames": frames, "device": device, "options": options},
+        job=job,
+        plate=plate,
+        code=CodeSpace.of(plate.colour),
+        pack=pack,
+        shot=shot,
+        version=version,
+        frames=frames,
+        device=device,
+        options=options,
         reporter=reporter,
         cancel=cancel,
+        dry=dry,
     )
+
+
+def planned_version(shot: Shot, job: Job) -> Version:
+    """The version that a job has, or would get; nothing is written."""
+    own = [version for version in shot.versions() if version.job() == job]
+    number = max((int(version.name[1:]) for version in shot.versions()), default=0) + 1
+    return own[0] if own else Version(shot, f"v{number:03d}")
 
 
 def choose_device(options: RunOptions, reporter: Reporter | None = None) -> str:
@@ -209,7 +239,9 @@ def choose_device(options: RunOptions, reporter: Reporter | None = None) -> str:
     if kind != "cuda" or (number and not number.isdecimal()):
         raise DeviceError(f"no device {wanted!r}", hint="Use auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device {wanted} is not on this machine", hint="Use --device cpu, or another machine")
+        raise DeviceError(
+            f"device {wanted} is not on this machine", hint="Use --device cpu, or another machine"
+        )
     return f"cuda:{number or 0}"
 
 
@@ -249,7 +281,9 @@ def _delivered(job: Job, options: RunOptions) -> tuple[int, ...]:
     if options.frames is None:
         return job.frame_numbers()
     if odd := sorted(set(options.frames) - set(job.frame_numbers())):
-        raise FrameRangeError(f"frame {odd[0]} is not one of the job's frames", hint=f"The job has {job.frames}")
+        raise FrameRangeError(
+            f"frame {odd[0]} is not one of the job's frames", hint=f"The job has {job.frames}"
+        )
     return tuple(sorted(options.frames))
 
 
@@ -288,10 +322,15 @@ def check_size(frame: Frame, plate: Plate) -> None:
     """A frame whose header agreed with the others must have the pixels too."""
     if frame.shape != plate.shape:
         raise PlateSizeError(
-            f"is {frame.shape[1]}x{frame.shape[0]} and the others are {plate.shape[1]}x{plate.shape[0]}",
+            f"is {size_text(frame.shape)} and the others are {size_text(plate.shape)}",
             where=frame.path,
             frame=frame.frame,
         )
+
+
+def size_text(shape: tuple[int, int]) -> str:
+    """`960x540` of (540, 960)."""
+    return f"{shape[1]}x{shape[0]}"
 
 
 def quads_fingerprint(job: Job) -> Mapping[str, str]:

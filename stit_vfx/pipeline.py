@@ -16,12 +16,14 @@ steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from stit_vfx.bench import Bench, check_size, open_bench, quads_fingerprint
 from stit_vfx.cache import Entry, content_key
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from stit_vfx.packs.model import Code
     from stit_vfx.plate.composite import Change
     from stit_vfx.steps.align import Crop
+    from stit_vfx.steps.tune import TuneFrame
 
 # Relative cost of the steps per frame on a processor; only the progress bar reads them.
+KEPT_FRAMES = 48
 COST = {"align": 0.35, "invert": 0.1, "tune": 2.5, "edit": 0.01, "stitch": 2.5, "composite": 0.7}
 
 
@@ -99,7 +103,7 @@ def edit_shot(job: Job, *, out: str | Path | None = None, device: str = "auto", 
 
 def run(job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: RunOptions) -> RunResult:
     """Run a job, or the part of it that `options` asks for, and resume what is already on disk."""
-    from stit_vfx.delivery import finish
+    from stit_vfx.delivery import exit_status, finish, outputs
 
     bench = open_bench(job, out=out, reporter=reporter, cancel=cancel, options=options)
     reporter.log_to(bench.version.log_path(options.step or "run"))
@@ -117,7 +121,8 @@ def run(job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: Run
     if "composite" not in steps:
         return RunResult(0, bench.version.name, [])
     failed = composite(bench, aligned, inverted, edited, stitched)
-    return finish(bench, aligned, failed)
+    measured = finish(bench, aligned, failed)
+    return RunResult(exit_status(bench, failed), bench.version.name, outputs(bench), measured)
 
 
 # 1 align ----------------------------------------------------------------------------------------------------
@@ -125,21 +130,15 @@ def run(job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: Run
 
 def align(bench: Bench) -> Aligned:
     """Find every face of the shot, pick one, smooth its crop. Frames without it are left out (W303)."""
-    from stit_vfx.face.track import FacePick, pick_face
-
     bench.reporter.stage("align", "start", total=len(bench.job.read_frames()))
-    tracks_key, tracks = find_tracks(bench)
-    track = pick_face(tracks, FacePick(**bench.job.face.model_dump()), warn=bench.reporter.warn)
-    settings = {**bench.job.settings_for("align"), "crop": bench.pack.model.crop_size}
-    key = content_key("align", settings=settings, upstream=[tracks_key], inputs=quads_fingerprint(bench.job))
-    aligned = Aligned(bench.refer("align", key), track, crop_quads(bench, track))
-    away = sorted(set(bench.frames) - set(aligned.frames))
-    if not set(aligned.frames) & set(bench.job.read_frames()):
-        raise NoFaceError("the picked face is in none of the job's frames", where=bench.plate.name)
-    if away:
+    key = bench.refer("track", track_key(bench))
+    aligned = aligned_from(bench, key, find_tracks(bench, key))
+    bench.refer("align", aligned.key)
+    if away := sorted(set(bench.frames) - set(aligned.frames)):
         from stit_vfx.plate.sequence import format_frames
 
-        bench.reporter.warn("STIT-W303", f"the face is away in {format_frames(away)}: these pass through untouched")
+        told = f"the face is away in {format_frames(away)}: these pass through untouched"
+        bench.reporter.warn("STIT-W303", told)
     for frame in aligned.frames:
         crop_of(bench, aligned, frame)
     bench.fingerprints.save()
@@ -147,28 +146,43 @@ def align(bench: Bench) -> Aligned:
     return aligned
 
 
-def find_tracks(bench: Bench) -> tuple[str, Sequence[FaceTrack]]:
-    """Every face of the shot, followed through it; cached apart from the pick, so that picking is free."""
-    from stit_vfx.face.detect import make_finder
-    from stit_vfx.face.track import track_faces, tracks_from_arrays, tracks_to_arrays
-
-    finder = make_finder("auto", bench.device)
+def track_key(bench: Bench) -> str:
+    """What the tracks of all faces depend on; the pick is not among it, so that picking again is free."""
     frames = bench.job.read_frames()
     prints = {str(frame): bench.fingerprints.of(frame) for frame in frames}
-    settings = {"frames": list(frames), "colour": bench.plate.colour.space, "finder": finder.name}
-    key = bench.refer("track", content_key("align", settings=settings, inputs=prints))
-    entry = bench.shot.entry("align", key)
-    if (arrays := entry.read()) is not None:
-        return key, tracks_from_arrays(arrays)
+    settings = {"colour": bench.plate.colour.space, "finder": bench.finder.name}
+    return content_key("align", settings=settings, inputs=prints)
 
-    def pictures() -> Any:
+
+def find_tracks(bench: Bench, key: str) -> Sequence[FaceTrack]:
+    """Every face of the shot, followed through it; from the cache if they are there."""
+    from stit_vfx.face.track import track_faces, tracks_from_arrays, tracks_to_arrays
+
+    entry, frames = bench.shot.entry("align", key), bench.job.read_frames()
+    if (arrays := entry.read()) is not None:
+        return tracks_from_arrays(arrays)
+
+    def pictures() -> Iterator[tuple[int, np.ndarray]]:
         for number, frame in enumerate(frames):
             yield frame, bench.seen8(frame)
-            bench.reporter.progress("align", number + 1, len(frames), frame=frame)
+            bench.progress("align", number + 1, len(frames), frame=frame)
 
-    tracks = track_faces(pictures(), finder)
-    entry.store(tracks_to_arrays(tracks), meta={"finder": finder.name, "licence": finder.licence})
-    return key, tracks
+    tracks = track_faces(pictures(), bench.finder)
+    entry.store(tracks_to_arrays(tracks), meta={"finder": bench.finder.name, "licence": bench.finder.licence})
+    return tracks
+
+
+def aligned_from(bench: Bench, tracks_key: str, tracks: Sequence[FaceTrack]) -> Aligned:
+    """The picked face and its crop's corners. Raises NoFaceError, FacePickError, QuadFileError."""
+    from stit_vfx.face.track import FacePick, pick_face
+
+    track = pick_face(tracks, FacePick(**bench.job.face.model_dump()), warn=bench.reporter.warn)
+    settings = {**bench.job.settings_for("align"), "crop": bench.pack.model.crop_size}
+    key = content_key("align", settings=settings, upstream=[tracks_key], inputs=quads_fingerprint(bench.job))
+    quads = crop_quads(bench, track)
+    if not quads:
+        raise NoFaceError("the picked face is in none of the job's frames", where=bench.plate.name)
+    return Aligned(key, track, quads)
 
 
 def crop_quads(bench: Bench, track: FaceTrack) -> dict[int, np.ndarray]:
@@ -205,9 +219,8 @@ def invert(bench: Bench, aligned: Aligned) -> Inverted:
     from stit_vfx.steps.invert import codes_from_arrays, codes_to_arrays, invert_shot
 
     bench.reporter.stage("invert", "start", total=len(aligned.frames))
-    settings = bench.job.settings_for("invert")
-    key = content_key("invert", settings=settings, upstream=[aligned.key], models=bench.pack.sha256)
-    entry = bench.shot.entry("invert", bench.refer("invert", key))
+    key = bench.refer("invert", invert_key(bench, aligned))
+    entry = bench.shot.entry("invert", key)
     arrays = entry.read()
     if arrays is None:
         codes = invert_shot(
@@ -223,6 +236,11 @@ def invert(bench: Bench, aligned: Aligned) -> Inverted:
         entry.store(arrays)
     bench.reporter.stage("invert", "done")
     return Inverted(key, codes_from_arrays(arrays))
+
+
+def invert_key(bench: Bench, aligned: Aligned) -> str:
+    settings = bench.job.settings_for("invert")
+    return content_key("invert", settings=settings, upstream=[aligned.key], models=bench.pack.sha256)
 
 
 def landmarks_of(aligned: Aligned) -> np.ndarray:
@@ -244,9 +262,8 @@ def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
     """Fine-tune the generator on the shot; afterwards the pack's network holds the tuned weights."""
     from stit_vfx.steps.tune import TuneSettings
 
-    settings = bench.job.settings_for("tune")
-    key = content_key("tune", settings=settings, upstream=[inverted.key], models=bench.pack.sha256)
-    entry = bench.shot.entry("tune", bench.refer("tune", key))
+    key = bench.refer("tune", tune_key(bench, inverted.key))
+    entry = bench.shot.entry("tune", key)
     bench.reporter.stage("tune", "start")
     if (state := entry.read()) is None:
         state = _tuned(bench, aligned, inverted, entry, TuneSettings.of(bench.job, bench.pack.model))
@@ -255,8 +272,16 @@ def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
     return key
 
 
-def _tuned(bench: Bench, aligned: Aligned, inverted: Inverted, entry: Entry, settings: Any) -> dict[str, np.ndarray]:
-    from stit_vfx.steps.tune import state_from_arrays, state_to_arrays, tune as tune_generator
+def tune_key(bench: Bench, inverted_key: str) -> str:
+    settings = bench.job.settings_for("tune")
+    return content_key("tune", settings=settings, upstream=[inverted_key], models=bench.pack.sha256)
+
+
+def _tuned(
+    bench: Bench, aligned: Aligned, inverted: Inverted, entry: Entry, settings: Any
+) -> dict[str, np.ndarray]:
+    from stit_vfx.steps.tune import state_from_arrays, state_to_arrays
+    from stit_vfx.steps.tune import tune as tune_generator
 
     frames = [frame for frame in bench.job.tune_frames() if frame in aligned.quads]
     checkpoint = entry.load_checkpoint()
@@ -283,10 +308,30 @@ def _tuned(bench: Bench, aligned: Aligned, inverted: Inverted, entry: Entry, set
     return arrays
 
 
+def frame_loader(bench: Bench, aligned: Aligned, inverted: Inverted) -> Callable[[int], TuneFrame]:
+    """What the tune step asks for, frame by frame; the last ones asked for are kept."""
+    from stit_vfx.steps.image import resize, to_network
+    from stit_vfx.steps.tune import TuneFrame
+
+    model = bench.pack.model
+
+    @lru_cache(maxsize=KEPT_FRAMES)
+    def load(frame: int) -> TuneFrame:
+        crop, code, quad = crop_of(bench, aligned, frame), inverted.codes[frame], aligned.quads[frame][None]
+        maps = model.maps(shapes_of([code]), quad)
+        return TuneFrame(
+            frame=frame,
+            crop=to_network(crop.crop_code, model.resolution)[0],
+            valid=torch.from_numpy(resize(crop.valid, model.resolution)),
+            ws=torch.from_numpy(code.ws),
+            maps=None if maps is None else maps[0].cpu(),
+        )
+
+    return load
+
+
 def load_network(bench: Bench, arrays: Mapping[str, np.ndarray]) -> None:
     """Give the pack's network the tuned weights."""
-    import torch
-
     state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     bench.pack.model.network.load_state_dict(state, strict=True)
 
@@ -320,12 +365,11 @@ def stitch(
 
     todo = [frame for frame, each in edited.items() if each.moved]
     bench.reporter.stage("stitch", "start", total=len(todo))
-    settings = bench.job.settings_for("stitch")
     entries = {}
     stitcher = Stitcher(bench.pack.model, StitchSettings.of(bench.job, bench.pack.model))
     for number, frame in enumerate(todo):
-        key = content_key("stitch", settings=settings, upstream=[tuned_key, edited[frame].key])
-        entries[frame] = entry = bench.shot.entry("stitch", bench.refer(f"stitch {frame}", key), frame=frame)
+        entries[frame] = entry = stitch_entry(bench, edited[frame], tuned_key, frame)
+        bench.refer("stitch", entry.key)
         if not entry.is_done():
             bench.cancel.check()
             result = stitcher.stitch(stitch_frame(bench, aligned, inverted, edited[frame], frame))
@@ -336,6 +380,13 @@ def stitch(
         bench.progress("stitch", number + 1, len(todo), frame=frame)
     bench.reporter.stage("stitch", "done")
     return entries
+
+
+def stitch_entry(bench: Bench, edited: Edited, tuned_key: str, frame: int) -> Entry:
+    """Where a frame's stitched pictures lie, or will lie."""
+    settings = bench.job.settings_for("stitch")
+    key = content_key("stitch", settings=settings, upstream=[tuned_key, edited.key])
+    return bench.shot.entry("stitch", key, frame=frame)
 
 
 def stitch_frame(bench: Bench, aligned: Aligned, inverted: Inverted, edited: Edited, frame: int) -> Any:
@@ -364,7 +415,7 @@ def shapes_of(codes: Sequence[Code]) -> list[Any] | None:
 
 
 def foreground_of(bench: Bench, aligned: Aligned, frame: int, size: int) -> np.ndarray:
-    """The face in the crop, (size, size) 0..1: from the pack's parser, or from landmarks where it has none."""
+    """The face in the crop, (size, size) 0..1: from the pack's parser, or from landmarks without one."""
     from stit_vfx.face.matte import foreground_from_landmarks
     from stit_vfx.plate.warp import apply_matrix, crop_matrix
     from stit_vfx.steps.image import resize, to_network
@@ -414,31 +465,31 @@ def _composite_frame(
     frame: int,
 ) -> None:
     """One frame, from the plate to files on disk and their record; nothing if they are there already."""
-    from stit_vfx.provenance import exr_attributes
-    from stit_vfx.steps.composite import put_back
+    from stit_vfx.delivery import write_frame
+    from stit_vfx.plate.composite import composite as put_back
 
     version = bench.version
     files = {"comp": version.comp_path(frame), "matte": version.matte_path(frame)}
-    key = _composite_key(bench, aligned, edited, stitched, frame)
+    key = composite_key(bench, aligned, edited, stitched, frame)
     if version.frame_done(frame, key):
         bench.reporter.frame(frame, "skipped", outputs_of(files))
         return
     plate = bench.read(frame)
     check_size(plate, bench.plate)
     change = _change(bench, aligned, inverted, edited, stitched, frame)
-    result = put_back(plate, change, bench.code, job=bench.job, holdout=bench.holdout_at(frame))
-    attributes = exr_attributes(bench.job, version.name, frame)
-    write_composite(result, files, attributes=attributes, plate=plate, job=bench.job)
-    outcome = "edited" if edited is not None and edited.moved else "untouched"
-    meta = {"changed_px": int(result.changed_px), "matte_px": int(result.matte_px)}
+    matte = bench.job.matte
+    result = put_back(
+        plate, change, bench.code, holdout=bench.holdout_at(frame), grow=matte.grow, soften=matte.soften
+    )
+    meta = write_frame(bench, plate, result, files, frame)
     if frame in aligned.quads:
         meta["quad"] = aligned.quads[frame].tolist()
-    version.finish_frame(frame, key=key, files=files, outcome=outcome, meta=meta)
+    moved = edited is not None and edited.moved
+    version.finish_frame(frame, key=key, files=files, outcome="edited" if moved else "untouched", meta=meta)
     bench.reporter.frame(frame, "ok", outputs_of(files))
-'''
 
 
-def _composite_key(
+def composite_key(
     bench: Bench, aligned: Aligned, edited: Edited | None, stitched: Entry | None, frame: int
 ) -> str:
     upstream = [aligned.key, edited.key if edited else "", stitched.key if stitched else ""]

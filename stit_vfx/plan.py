@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stit_vfx import pipeline
 from stit_vfx.bench import Bench, memory_need_mb, open_bench
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Job
 from stit_vfx.options import STEPS, RunOptions
-from stit_vfx.shot import Shot
+from stit_vfx.steps.invert import codes_from_arrays
 
 # Seconds per frame (tune: in all) for the built-in pack on two processor cores and a 960x540 plate,
 # measured with `stit demo`; a plate's own size weighs on align and composite only.
@@ -37,7 +38,6 @@ class Plan:
     steps: tuple[StepPlan, ...]
     memory_mb: int
     disk_mb: int
-    face: str
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
@@ -54,7 +54,8 @@ class Plan:
         """A table for people."""
         lines = [f"{self.shot_folder}  {self.version}", f"{'step':<11}{'to do':>7}{'cached':>8}{'about':>10}"]
         lines += [
-            f"{step.step:<11}{step.todo:>7}{step.cached:>8}{_duration(step.seconds):>10}" for step in self.steps
+            f"{step.step:<11}{step.todo:>7}{step.cached:>8}{_duration(step.seconds):>10}"
+            for step in self.steps
         ]
         lines.append(f"{'in all':<26}{_duration(self.seconds):>10}")
         lines.append(f"memory about {self.memory_mb} MB, disk about {self.disk_mb} MB")
@@ -69,41 +70,49 @@ def plan(job: Job, *, out: Path, options: RunOptions) -> Plan:
     cancel = Cancel()
     reporter = Reporter("none", cancel=cancel)
     bench = open_bench(job, out=out, reporter=reporter, cancel=cancel, options=options, dry=True)
-    done, version = _done(bench, options)
-    steps = tuple(_step(bench, step, done) for step in options.steps())
+    done = finished(bench)
     height, width = bench.plate.shape
     per_frame_mb = (height * width * 8 + bench.pack.model.crop_size**2 * 16) / 2**20
     return Plan(
         shot_folder=str(bench.shot.path),
-        version=version,
-        steps=steps,
+        version=bench.version.name,
+        steps=tuple(_step(bench, step, done) for step in options.steps()),
         memory_mb=memory_need_mb(bench.plate, bench.pack, bench.job),
         disk_mb=int(per_frame_mb * len(bench.frames)) + 50,
-        face="known after align",
         notes=_notes(bench),
     )
 
 
-def _done(bench: Bench, options: RunOptions) -> tuple[dict[str, int], str]:
-    """Frames that are finished, by step, and the version the job has or would get."""
-    if not (bench.shot.path / "shot.json").exists():
-        return dict.fromkeys(STEPS, 0), "v001"
-    shot = Shot.at(bench.shot.path)
-    own = [version for version in shot.versions() if version.job() == bench.job]
-    if not own:
-        count = len(shot.versions())
-        return {**dict.fromkeys(STEPS, 0), **_cached(shot, bench)}, f"v{count + 1:03d}"
-    finished = len([frame for frame in own[0].records() if frame in bench.frames])
-    return {**_cached(shot, bench), "composite": finished}, own[0].name
-
-
-def _cached(shot: Shot, bench: Bench) -> dict[str, int]:
-    """Frames with a crop, and whether a tuned generator is there: what another version can take over."""
-    crops = {path.stem for path in (shot.path / "cache" / "align").glob("*/align.*.json")}
-    tuned = any((shot.path / "cache" / "tune").glob("*/tune.json"))
-    inverted = any((shot.path / "cache" / "invert").glob("*/invert.json"))
-    count = len(bench.job.read_frames())
-    return {"align": min(len(crops), count), "invert": count * inverted, "tune": int(tuned)}
+def finished(bench: Bench) -> dict[str, int]:
+    """Frames of each step that are on disk under the keys this job would use (tune: 0 or 1)."""
+    done = dict.fromkeys(STEPS, 0)
+    key = pipeline.track_key(bench)
+    tracks = bench.shot.entry("align", key)
+    if not tracks.is_done():
+        return done
+    aligned = pipeline.aligned_from(bench, key, pipeline.find_tracks(bench, key))
+    crops = (bench.shot.entry("align", aligned.key, frame=frame) for frame in aligned.frames)
+    done["align"] = sum(crop.is_done() for crop in crops)
+    inverted_key = pipeline.invert_key(bench, aligned)
+    arrays = bench.shot.entry("invert", inverted_key).read()
+    if arrays is None:
+        return done
+    inverted = pipeline.Inverted(inverted_key, codes_from_arrays(arrays))
+    tuned_key = pipeline.tune_key(bench, inverted_key)
+    edited = pipeline.edit(bench, inverted)
+    entries = {
+        f: pipeline.stitch_entry(bench, each, tuned_key, f) for f, each in edited.items() if each.moved
+    }
+    records = {
+        f: pipeline.composite_key(bench, aligned, edited.get(f), entries.get(f), f) for f in bench.frames
+    }
+    return {
+        **done,
+        "invert": len(inverted.codes),
+        "tune": int(bench.shot.entry("tune", tuned_key).is_done()),
+        "stitch": sum(entry.is_done() for entry in entries.values()),
+        "composite": sum(bench.version.frame_done(frame, key) for frame, key in records.items()),
+    }
 
 
 def _step(bench: Bench, step: str, done: dict[str, int]) -> StepPlan:
@@ -112,7 +121,9 @@ def _step(bench: Bench, step: str, done: dict[str, int]) -> StepPlan:
     cached = min(done.get(step, 0), wanted)
     height, width = bench.plate.shape
     size = height * width / SECONDS_PIXELS if step in ("align", "composite") else 1.0
-    return StepPlan(step, wanted - cached, cached, round((wanted - cached) * SECONDS[step] * max(size, 0.25), 1))
+    return StepPlan(
+        step, wanted - cached, cached, round((wanted - cached) * SECONDS[step] * max(size, 0.25), 1)
+    )
 
 
 def _notes(bench: Bench) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ FACE_PX = 384
 
 @dataclass(frozen=True)
 class SheetFrame:
-    """One frame of the sheet: (H, W, 3) uint8 display pictures, a (H, W) matte 0..1 and the face's box in px."""
+    """One frame of the sheet: (H, W, 3) uint8 display pictures, matte (H, W) 0..1, the face's box in px."""
 
     frame: int
     plate8: np.ndarray
@@ -60,7 +60,9 @@ def _column(each: SheetFrame) -> np.ndarray:
     )
 
 
-def _square_around(box: tuple[float, float, float, float], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+def _square_around(
+    box: tuple[float, float, float, float], shape: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """A square of at least FACE_PX around the face, kept inside the picture where it fits."""
     x0, y0, x1, y1 = box
     side = int(max(FACE_PX, 1.5 * max(x1 - x0, y1 - y0)))
@@ -84,7 +86,7 @@ def _fit_width(picture8: np.ndarray, width: int) -> np.ndarray:
 
 def _tint(picture8: np.ndarray, matte: np.ndarray) -> np.ndarray:
     weight = 0.45 * matte[..., None]
-    return np.uint8(picture8 * (1 - weight) + MATTE_TINT * weight + 0.5)
+    return (picture8 * (1 - weight) + MATTE_TINT * weight + 0.5).astype(np.uint8)
 
 
 def _label(picture8: np.ndarray, text: str) -> np.ndarray:

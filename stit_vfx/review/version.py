@@ -88,7 +88,9 @@ def _title(version: Version) -> str:
 
 
 def _notes(measured: Mapping[str, Any]) -> list[str]:
-    return [f"{name.replace('_', ' ')}: {_short(value)}" for name, value in measured.items() if value is not None]
+    return [
+        f"{name.replace('_', ' ')}: {_short(value)}" for name, value in measured.items() if value is not None
+    ]
 
 
 def _short(value: Any) -> str:

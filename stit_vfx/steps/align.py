@@ -15,7 +15,7 @@ from stit_vfx.plate.warp import coverage, crop
 
 @dataclass(frozen=True)
 class Crop:
-    """`crop_code` (S, S, 3) float32 in code space, unclamped; `valid` (S, S), 1 where the plate has pixels."""
+    """`crop_code` (S, S, 3) float32 code, unclamped; `valid` (S, S), 1 where the plate has pixels."""
 
     crop_code: np.ndarray
     valid: np.ndarray

@@ -56,7 +56,7 @@ def invert_shot(
 def codes_to_arrays(codes: Mapping[int, Code]) -> dict[str, np.ndarray]:
     """Codes as named arrays with frames in the first axis, for the cache."""
     frames = sorted(codes)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "frames": np.array(frames, np.int64),
         "ws": np.stack([codes[frame].ws for frame in frames]).astype(np.float32),
     }
@@ -78,7 +78,9 @@ def codes_from_arrays(arrays: Mapping[str, np.ndarray]) -> dict[int, Code]:
 
 
 def _shape(arrays: Mapping[str, np.ndarray], row: int) -> ShapeCode | None:
-    values = {name.removeprefix(PREFIX): array[row] for name, array in arrays.items() if name.startswith(PREFIX)}
+    values = {
+        name.removeprefix(PREFIX): array[row] for name, array in arrays.items() if name.startswith(PREFIX)
+    }
     if not values:
         return None
     return ShapeCode(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
