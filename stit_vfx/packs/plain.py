@@ -1,0 +1,146 @@
+"""Plain StyleGAN2 packs: rows of w in, images out; how surfaces move is read off the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stit_vfx.gan.e4e import Encoder
+from stit_vfx.gan.stylegan2 import Generator
+from stit_vfx.packs.directions import move_appearance
+from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
+from stit_vfx.shape.code import ShapeCode
+
+# Optical flow needs some pixels to hold on to, and gains nothing beyond this.
+FLOW_PX = (128, 512)
+# A code difference up to the first number is no change, from the second on it is one.
+CHANGED = (0.01, 0.04)
+# Flow there and back that misses by this share of the crop's side: half of the plate's detail is kept.
+ASTRAY = 1 / 256
+
+
+class PlainModel:
+    """`FaceModel` for plain StyleGAN2 and its e4e encoder."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: Encoder,
+        *,
+        schedule: Mapping[str, Any] | None = None,
+        crop_size: int | None = None,
+    ) -> None:
+        config = generator.config
+        self.network: nn.Module = generator
+        self.encoder = encoder
+        self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
+        # A small generator still puts its change back onto a sharp crop.
+        self.crop_size = crop_size or max(config.resolution, 512)
+        self.schedule: Mapping[str, Any] = schedule or {}
+
+    def fit(self, landmarks: np.ndarray, weights: np.ndarray) -> list[ShapeCode] | None:
+        """None: nothing here knows the face's shape."""
+        return None
+
+    @torch.no_grad()
+    def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:
+        """Crops (N, 3, R, R) to rows (N, num_ws, w_dim), one by one, so that a batch changes no bits."""
+        device = next(self.encoder.parameters()).device
+        return torch.cat([self.encoder(crop[None].to(device)) for crop in crops])
+
+    def maps(self, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor | None:
+        """None: the generator takes no maps."""
+        return None
+
+    def synthesize(
+        self,
+        ws: Tensor,
+        maps: Tensor | None,
+        *,
+        noise: Noise = "const",
+        network: nn.Module | None = None,
+        style: Tensor | None = None,
+    ) -> Tensor:
+        generator = self.network if network is None else network
+        assert isinstance(generator, Generator)
+        return generator.synthesis(ws, noise=noise, style=style)
+
+    def move(self, code: Code, moves: Sequence[tuple[Direction, float]]) -> Code:
+        """Directions add up in w and style space."""
+        return move_appearance(code, moves)
+
+    def change(
+        self,
+        before: Code,
+        after: Code,
+        *,
+        quad: np.ndarray,
+        crop_code: np.ndarray,
+        recon: np.ndarray,
+        edited: np.ndarray,
+        matte: np.ndarray,
+    ) -> ChangeFields:
+        """Optical flow from the edit back to the reconstruction; detail is let go where the flow is lost."""
+        size = crop_code.shape[0]
+        work = int(np.clip(recon.shape[0], *FLOW_PX))
+        old, new = _resize(recon, work), _resize(edited, work)
+        back, there = dense_flow(new, old), dense_flow(old, new)
+        changed = _changed(old, new)
+        flow = _resize(back * changed[..., None], size) * (size / work)
+        residual = 1 - changed * (1 - _found(back, there))
+        return ChangeFields(_resize(edited, size), _resize(recon, size), flow, _resize(residual, size))
+
+
+def dense_flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(h, w, 2) px: what is at p in `source` is at p + flow in `target`. Pictures (h, w, 3) code.
+
+    Kroeger et al., "Fast Optical Flow using Dense Inverse Search", 2016, on luma. One thread: the method
+    passes estimates on within the stripes that threads share out, so their number would change the result.
+    """
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        start = np.zeros((*source.shape[:2], 2), np.float32)
+        return np.asarray(method.calc(_luma8(source), _luma8(target), start))
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _luma8(picture: np.ndarray) -> np.ndarray:
+    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return (np.clip(luma, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _changed(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """(h, w) 0..1: where the edit does anything, softly, so that a still background stays still."""
+    difference = np.abs(new - old).max(-1)
+    reach = max(old.shape[0] // 64, 1)
+    near = cv2.dilate(difference, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    low, high = CHANGED
+    sure = np.clip((cv2.GaussianBlur(near, (0, 0), reach) - low) / (high - low), 0, 1)
+    return (sure * sure * (3 - 2 * sure)).astype(np.float32)
+
+
+def _found(back: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(h, w) 0..1: 1 where going back and there again ends at the start."""
+    height, width = back.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    again = cv2.remap(
+        there, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    miss = np.linalg.norm(back + again, axis=-1) / (ASTRAY * width)
+    return cv2.GaussianBlur(1 / (1 + miss * miss), (0, 0), max(width / 128, 0.8)).astype(np.float32)
+
+
+def _resize(picture: np.ndarray, size: int) -> np.ndarray:
+    """Square picture at another size: area average downwards, cubic upwards; float32."""
+    if picture.shape[0] == size:
+        return picture.astype(np.float32)
+    how = cv2.INTER_AREA if size < picture.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=how)
