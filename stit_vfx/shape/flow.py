@@ -283,8 +283,11 @@ def _enlarged(fields: Fields, size: int) -> Fields:
     def up(image: Array) -> Array:
         return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
 
+    near = cv2.resize(fields.flow, (size, size), interpolation=cv2.INTER_NEAREST)
+    smooth = up(fields.flow)
+    torn = np.abs(smooth - near).max(2, keepdims=True) > 1.0  # between lids, between lips: never in between
     return Fields(
-        up(fields.flow) * np.float32(grow),
+        np.where(torn, near, smooth) * np.float32(grow),
         up(fields.ratio),
         up(fields.revealed),
         up(fields.mouth_lin),

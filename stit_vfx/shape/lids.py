@@ -20,8 +20,9 @@ POINTS = 41  # along each curve, from corner to corner
 _CENTRE, _RADII = (17.05, 17.4), (6.75, 1.65)
 _BROW, _CHEEK = 25.2, 11.0
 _LASH_CM = 0.30
-_SLIT_CM = (0.16, 0.42)
-_MARGIN_CM = 0.05  # lids are taken to end this far from the landmarks' line, so that no white comes along
+_SLIT_CM = 0.1
+_CLOSED = (0.32, 0.55)  # share of the opening at which the eye counts as closed, as open
+_MARGIN_CM = (0.04, 0.09)  # upper and lower lids are taken to end this far from the landmarks' line, so that no white comes along
 _INSET_CM = 0.10  # the plate's eyeball is certain only this far inside that
 _BEYOND = 0.55  # lashes reach past the corners: the curves do too, by this share of half an eye
 _CURVES = 4
@@ -31,8 +32,7 @@ def curves_deg() -> Array:
     """(2 * 4 * POINTS, 2) chart points: for each eye, right first, its upper and lower lash line, brow and
     cheek.
     """
-    across = np.linspace(-1 - _BEYOND, 1 + _BEYOND, POINTS)
-    arch = np.clip(1 - np.abs(across) ** 2.6, 0, None)
+    across, arch = _across(), _arch(_across())
     eyes = []
     for side in (-1, 1):
         x = side * _CENTRE[0] + _RADII[0] * across
@@ -45,6 +45,16 @@ def curves_deg() -> Array:
     return np.concatenate(eyes)
 
 
+def _across() -> Array:
+    """(POINTS,) -1 and 1 at the corners."""
+    return np.linspace(-1 - _BEYOND, 1 + _BEYOND, POINTS)
+
+
+def _arch(across: Array) -> Array:
+    """Height of a lid's line, 1 in the middle, 0 from the corners on."""
+    return np.clip(1 - np.abs(across) ** 2.6, 0, None)
+
+
 @dataclass(frozen=True)
 class _Columns:
     """For n columns (crop x = `first` + k): before and after (n, 2) of lash lines and outer curves, and a
@@ -53,6 +63,7 @@ class _Columns:
 
     first: int
     weight: Array
+    arch: Array
     upper: tuple[Array, Array]
     lower: tuple[Array, Array]
     brow: tuple[Array, Array]
@@ -89,18 +100,19 @@ def _columns(old: Array, new: Array, *, size: int) -> _Columns | None:
 
     edge = np.minimum(at, POINTS - 1 - at) / (0.2 * POINTS)
     edge = np.clip(edge, 0, 1)
-    return _Columns(first, edge * edge * (3 - 2 * edge), *(pair(k) for k in range(_CURVES)))
+    arch = np.interp(at, np.arange(POINTS), _arch(_across()))
+    return _Columns(first, edge * edge * (3 - 2 * edge), arch, *(pair(k) for k in range(_CURVES)))
 
 
 def _put_right(flow: Array, eye_flow: Array, columns: _Columns, px_per_cm: float) -> None:
     """In place, for the rows between brow and cheek."""
-    columns = _widened(columns, _MARGIN_CM * px_per_cm)
+    columns = _widened(columns, px_per_cm)
     top = max(0, int(columns.brow[1][:, 1].min()))
     bottom = min(len(flow) - 1, int(columns.cheek[1][:, 1].max()) + 1)
     rows, cols = slice(top, bottom + 1), slice(columns.first, columns.first + len(columns.weight))
     y = np.arange(top, bottom + 1, dtype=np.float64)[:, None]
     x = np.arange(cols.start, cols.stop, dtype=np.float64)[None]
-    upper_line, lower_line = _lines(columns.upper[1][:, 1], columns.lower[1][:, 1], px_per_cm)
+    upper_line, lower_line = _lines(columns, px_per_cm)
     lash = _LASH_CM * px_per_cm
     above = _lid_source(x, y, columns.upper, columns.brow, upper_line, lash)
     below = _lid_source(x, y, columns.lower, columns.cheek, lower_line, lash)
@@ -113,19 +125,21 @@ def _put_right(flow: Array, eye_flow: Array, columns: _Columns, px_per_cm: float
     flow[rows, cols] += (weight * (wanted - flow[rows, cols])).astype(flow.dtype)
 
 
-def _widened(columns: _Columns, by_px: float) -> _Columns:
-    step = np.array([0.0, by_px])
-    old, new = columns.upper
-    old_low, new_low = columns.lower
-    return replace(columns, upper=(old - step, new - step), lower=(old_low + step, new_low + step))
+def _widened(columns: _Columns, px_per_cm: float) -> _Columns:
+    """Lash lines moved out by the margins, and not at all at the corners."""
+    up, down = (columns.arch[:, None] * [0.0, margin * px_per_cm] for margin in _MARGIN_CM)
+    (old, new), (old_low, new_low) = columns.upper, columns.lower
+    return replace(columns, upper=(old - up, new - up), lower=(old_low + down, new_low + down))
 
 
-def _lines(upper_y: Array, lower_y: Array, px_per_cm: float) -> tuple[Array, Array]:
-    """Where the lids end (n,): a slit that would show less than a millimetre of eye is closed, upwards down."""
-    gap = (lower_y - upper_y) / px_per_cm
-    open_ = np.clip((gap - _SLIT_CM[0]) / (_SLIT_CM[1] - _SLIT_CM[0]), 0, 1)
+def _lines(columns: _Columns, px_per_cm: float) -> tuple[Array, Array]:
+    """Where the lids end (n,): an eye that is nearly closed, compared with before, is closed, upper lid down."""
+    (upper_old, upper), (lower_old, lower) = columns.upper, columns.lower
+    gap, gap_old = ((b - a)[:, 1] / px_per_cm for a, b in ((upper, lower), (upper_old, lower_old)))
+    share = (np.maximum(gap, 0) + _SLIT_CM) / (np.maximum(gap_old, 0) + _SLIT_CM)
+    open_ = np.clip((share - _CLOSED[0]) / (_CLOSED[1] - _CLOSED[0]), 0, 1)
     kept = np.maximum(gap, 0) * open_ * open_ * (3 - 2 * open_) * px_per_cm
-    bottom = np.maximum(lower_y, 0.5 * (upper_y + lower_y))
+    bottom = np.maximum(lower[:, 1], 0.5 * (upper[:, 1] + lower[:, 1]))
     return bottom - kept, bottom
 
 
