@@ -54,7 +54,7 @@ class Shoulder:
 @lru_cache(maxsize=1)
 def shoulder() -> Shoulder:
     """Solve for the shoulder's constants (a = 0.02775, b = 0.04704 for knee 0.8 and top 64)."""
-    knee = float(srgb_decode(np.float64(KNEE_CODE)))
+    knee = float(srgb_decode(np.array(KNEE_CODE)))
     slope = 1.055 / 2.4 * knee ** (1 / 2.4 - 1)
     low, high = 1e-6, 100.0
     for _ in range(200):

@@ -267,7 +267,9 @@ def _part(part: Any, scan: Scan, number: int) -> Part:
 def _header(part: Any, scan: Scan, number: int) -> dict[str, Any]:
     header = {name: value for name, value in part.header.items() if name not in ("channels", "chunkCount")}
     for (where, name), text in scan.restored.items():
-        if where == number:
+        if where == number and text is None:
+            header.pop(name, None)
+        elif where == number and text is not None:
             header[name] = text.rstrip("\0")
     if scan.parts[number].mip_mapped:
         tiles = OpenEXR.TileDescription()

@@ -25,6 +25,7 @@ Box = tuple[int, int, int, int]
 MAGIC = 20000630
 TILED, DEEP, MULTIPART = 0x200, 0x800, 0x1000
 PIXEL_TYPES = ("uint32", "float16", "float32")
+UNOPENABLE = ("deepImageState",)
 # No honest header comes near; a length field out of order does.
 MAX_HEADER_BYTES = 64 << 20
 LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}
@@ -79,12 +80,12 @@ class Scan:
     """All parts, and what has to be changed in the header's bytes before the library can open it.
 
     `patches` maps file offsets to bytes of the same length; `restored` gives, by part and attribute, the text
-    as it was meant; `lost` names what no reader here can carry.
+    as it was meant, or None for what has no meaning; `lost` names what no reader here can carry.
     """
 
     parts: tuple[PartScan, ...]
     patches: dict[int, bytes] = field(default_factory=dict)
-    restored: dict[tuple[int, str], str] = field(default_factory=dict)
+    restored: dict[tuple[int, str], str | None] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
 
@@ -265,7 +266,7 @@ def _check_chunks(
 def _mended(parts: tuple[PartScan, ...]) -> Scan:
     """Find the attributes that stop the library from opening a file that is otherwise good."""
     patches: dict[int, bytes] = {}
-    restored: dict[tuple[int, str], str] = {}
+    restored: dict[tuple[int, str], str | None] = {}
     lost: list[str] = []
     for number, part in enumerate(parts):
         for name, attribute in part.attributes.items():
@@ -277,7 +278,13 @@ def _mended(parts: tuple[PartScan, ...]) -> Scan:
                 lost.append(f"{name}: its text was Latin-1 and is written as UTF-8")
             if attribute.type == "rational" and attribute.value[4:] == bytes(4):
                 patches[attribute.offset] = attribute.value[:4] + b"\1\0\0\0"
+                restored[number, name] = None
                 lost.append(f"{name}: a fraction over zero")
+            if attribute.type in UNOPENABLE:
+                # The library opens types that it has never heard of, but not this one that it has.
+                patches[attribute.offset - 5 - len(attribute.type)] = b"_"
+                restored[number, name] = None
+                lost.append(f"{name}: an attribute of type {attribute.type}")
         if part.mip_mapped:
             lost.append("the smaller levels of a mip map")
     return Scan(parts, patches, restored, tuple(lost))

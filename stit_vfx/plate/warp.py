@@ -136,7 +136,7 @@ def uncrop(image_crop: np.ndarray, quad: np.ndarray, roi: Roi) -> np.ndarray:
 
 def inside_crop(points: np.ndarray, size: int) -> np.ndarray:
     """(h, w) bool: which points (h, w, 2) in crop px lie inside the crop."""
-    return (points > -0.5).all(-1) & (points < size - 0.5).all(-1)
+    return np.asarray(((points > -0.5) & (points < size - 0.5)).all(-1))
 
 
 def sample_crop(image_crop: np.ndarray, points: np.ndarray, quad: np.ndarray) -> np.ndarray:
