@@ -22,10 +22,10 @@ def command(plate: str, as_json: bool, **words: Any) -> int:
     """List the faces in a plate: id, frames and box. `stit run --face ID` edits one of them."""
     session = start(words, job=plate)
 
-    from stit_vfx import pipeline
     from stit_vfx.plate.sequence import parse_frames
+    from stit_vfx.survey import find_faces
 
-    found = pipeline.find_faces(
+    found = find_faces(
         plate,
         parse_frames(words["frames"]) if words["frames"] else None,
         colourspace=words["colourspace"],

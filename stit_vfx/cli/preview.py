@@ -17,15 +17,15 @@ from stit_vfx.cli.common import EXISTING, engine_options, run_options, start, st
 @engine_options
 @stream_options
 def command(job_file: Path, frame: int, out: Path | None, **words: Any) -> int:
-    """Edit one frame without tuning, and write a picture of it. No version is made."""
+    """Edit one frame as a draft, and write plate and edit side by side. No version is made."""
     session = start(words, job=str(job_file))
 
-    from stit_vfx import pipeline
     from stit_vfx.job import Job
+    from stit_vfx.preview import preview
 
     job = Job.load(job_file)
     target = out or Path(f"{job.shot}_preview.{frame:04d}.png")
-    path = pipeline.preview(job, frame, target, run_options(words))
+    path = preview(job, frame, target, run_options(words), reporter=session.reporter)
     session.reporter.preview(path, frame=frame, kind="preview")
     session.reporter.result([{"kind": "preview", "path": str(path), "frames": str(frame)}])
     return 0

@@ -1,0 +1,39 @@
+"""One frame, quick: how an edit will look, before anyone waits for the shot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from stit_vfx.errors import FrameRangeError
+from stit_vfx.events import Reporter
+from stit_vfx.options import RunOptions
+
+if TYPE_CHECKING:
+    from stit_vfx.job import Job
+
+
+def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter: Reporter) -> Path:
+    """Edit one frame as a draft, tuned to that frame alone, and write plate and edit side by side as a PNG.
+
+    No version is made and nothing of the shot's folder is touched. Raises FrameRangeError for a frame that
+    the job does not have.
+    """
+    from stit_vfx.pipeline import run
+    from stit_vfx.review.version import SHEET_NAME
+    from stit_vfx.shot import Shot
+
+    if job.frames is not None and frame not in job.frame_numbers():
+        raise FrameRangeError(f"frame {frame} is not one of the job's", hint=f"The job has {job.frames}")
+    alone = job.replace(
+        {"frames": str(frame), "tune": {"frames": str(frame), "schedule": "default"}, "quality": "draft"}
+    )
+    with TemporaryDirectory(prefix="stit-preview-") as folder:
+        result = run(alone, out=Path(folder), reporter=reporter, cancel=reporter.cancel, options=options)
+        shot = Shot.at(Path(folder) / f"{job.shot}.stit")
+        picture = shot.find_version(result.version).preview_path(SHEET_NAME).read_bytes()
+    from stit_vfx.atomic import atomic_bytes
+
+    atomic_bytes(target, picture)
+    return target
