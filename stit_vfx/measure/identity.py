@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-# dlib's descriptor, Euclidean: its authors call less than 0.6 the same person (99.4 % on Labeled Faces in
-# the Wild). Frames of one take are mostly below 0.45: an edit within that is no further than a turn of the head.
+# dlib's descriptor, Euclidean: its author calls less than 0.6 the same person (99.4 % right on Labeled Faces
+# in the Wild). Frames of one take are mostly below 0.45: an edit within that is no more than a turned head.
 SAME_TAKE, SAME_PERSON = 0.45, 0.6
 
 

@@ -20,7 +20,7 @@ from stit_vfx.measure.stability import jitter_ratio, landmark_jitter
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """One frame of the plate and of its edit, (H, W, 3) uint8 sRGB each, and what `plate_safety` said of it."""
+    """A frame of the plate and of its edit, (H, W, 3) uint8 sRGB each, and what `plate_safety` said of it."""
 
     frame: int
     source8: np.ndarray
