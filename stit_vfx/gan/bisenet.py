@@ -137,9 +137,6 @@ class Head(nn.Module):
 class BiSeNet(nn.Module):
     """The auxiliary heads served training only; they stay so that checkpoints load strictly."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, classes: int = len(CLASSES)) -> None:
         super().__init__()
         self.cp = ContextPath()
@@ -147,8 +144,6 @@ class BiSeNet(nn.Module):
         self.conv_out = Head(256, 256, classes)
         self.conv_out16 = Head(128, 64, classes)
         self.conv_out32 = Head(128, 64, classes)
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised images (N, 3, H, W) to class scores (N, 19, H, W)."""
@@ -166,7 +161,8 @@ class BiSeNet(nn.Module):
         Nearest resize, as published: of a 1024 crop it takes every second pixel.
         """
         x = F.interpolate(crops, (size, size), mode="nearest").clamp(-1, 1) * 0.5 + 0.5
-        return (x - self.mean) / self.std
+        mean, std = (x.new_tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
+        return (x - mean) / std
 
     def foreground(self, crops: Tensor) -> Tensor:
         """Crops (N, 3, H, W) in [-1, 1] to (N, 512, 512): 1 on face, hair and neck, 0 elsewhere."""

@@ -43,21 +43,17 @@ class AlexNet(nn.Module):
 class Lpips(nn.Module):
     """Weighted squared distance between unit feature vectors, averaged over the image, summed over layers."""
 
-    shift: Tensor
-    scale: Tensor
-
     def __init__(self) -> None:
         super().__init__()
         self.net = AlexNet()
         for i, channels in enumerate(CHANNELS):
             # Position 1 keeps the published names: a dropout, which never acts here, comes first.
             self.add_module(f"lin{i}", _Weights(channels))
-        self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) in [-1, 1] to five maps of unit vectors."""
-        maps = self.net((images - self.shift) / self.scale)
+        shift, scale = (images.new_tensor(each).view(1, 3, 1, 1) for each in (SHIFT, SCALE))
+        maps = self.net((images - shift) / scale)
         return tuple(_unit(x) for x in maps)
 
     def layers(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> list[Tensor]:

@@ -1,0 +1,136 @@
+"""A pack, opened: its model, its other networks and its directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stit_vfx.errors import PackFormatError
+from stit_vfx.gan.arcface import ArcFace
+from stit_vfx.gan.bisenet import BiSeNet
+from stit_vfx.gan.e4e import Encoder, EncoderConfig
+from stit_vfx.gan.irse import BodyConfig
+from stit_vfx.gan.lpips import Lpips
+from stit_vfx.gan.stylegan2 import Generator, GeneratorConfig
+from stit_vfx.packs.model import Direction, FaceModel, Identity, Parser, Perceptual
+from stit_vfx.packs.plain import PlainModel
+from stit_vfx.packs.registry import check_files, find_pack
+from stit_vfx.packs.schema import DirectionSpec, PackSpec, PlainEncoder, PlainGenerator, read_spec
+from stit_vfx.packs.weights import fill, read_tensors
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack ready to use. `sha256` names its files' contents, for records and content keys."""
+
+    name: str
+    spec: PackSpec
+    folder: Path
+    model: FaceModel
+    parser: Parser | None
+    perceptual: Perceptual | None
+    identity: Identity | None
+    directions: Mapping[str, Direction]
+    sha256: Mapping[str, str]
+
+
+def load_pack(name: str | Path, *, device: str | torch.device = "cpu", search: Sequence[Path] = ()) -> Pack:
+    """Find a pack by name or folder, check every byte of it, and load it.
+
+    search  folders looked in before all others
+    Raises PackMissingError, PackDamagedError, PackFormatError or PackNewerError. Only safetensors are read.
+    """
+    folder = find_pack(name, search=search)
+    spec = read_spec(folder)
+    check_files(folder, spec)
+    with torch.device("meta"):
+        parser, perceptual, identity = BiSeNet(), Lpips(), ArcFace()
+    model = load_model(spec, folder, device)
+    return Pack(
+        spec.name,
+        spec,
+        folder,
+        model,
+        None if spec.parser is None else fill(parser, folder / spec.parser.file, device=device),
+        None if spec.perceptual is None else fill(perceptual, folder / spec.perceptual.file, device=device),
+        None if spec.identity is None else fill(identity, folder / spec.identity.file, device=device),
+        load_directions(spec, folder, model),
+        dict(spec.sha256),
+    )
+
+
+def load_model(spec: PackSpec, folder: Path, device: str | torch.device) -> FaceModel:
+    """The face model that the generator's architecture asks for."""
+    if isinstance(spec.generator, PlainGenerator) and isinstance(spec.encoder, PlainEncoder):
+        return _plain(spec, spec.generator, spec.encoder, folder, device)
+    from stit_vfx.packs.geometry import GeometryModel
+
+    return GeometryModel.load(spec, folder, device=device)
+
+
+def load_directions(spec: PackSpec, folder: Path, model: FaceModel) -> dict[str, Direction]:
+    """Directions by name; their vectors checked against the model."""
+    files = {each.file for each in spec.directions.values() if each.file is not None}
+    tensors = {file: read_tensors(folder / file) for file in files}
+    found = {}
+    for name, each in spec.directions.items():
+        key = each.key or name
+        vector = None
+        if each.file is not None:
+            where = folder / each.file
+            if key not in tensors[each.file]:
+                raise PackFormatError(f"has no tensor {key} for direction {name}", where=where)
+            vector = tensors[each.file][key].float().numpy()
+            _check_vector(name, each, vector, model, where)
+        if each.layers and max(each.layers) >= model.num_ws:
+            raise PackFormatError(f"directions.{name}.layers: there are layers 0 to {model.num_ws - 1}")
+        found[name] = Direction(
+            name,
+            key,
+            each.space,
+            vector,
+            each.shape,
+            each.look,
+            each.scale,
+            each.layers,
+            each.range,
+            each.title,
+        )
+    return found
+
+
+def _check_vector(name: str, spec: DirectionSpec, vector: np.ndarray, model: FaceModel, where: Path) -> None:
+    wanted: tuple[int, ...]
+    if spec.space == "style":
+        if not isinstance(model.network, Generator):
+            raise PackFormatError(f"directions.{name}.space: this generator has no style space")
+        wanted = (sum(model.network.synthesis.style_sizes()),)
+    else:
+        wanted = (model.w_dim,) if spec.space == "w" else (model.num_ws, model.w_dim)
+    if vector.shape != wanted:
+        shapes = f"{vector.shape} where {wanted} is expected"
+        raise PackFormatError(f"the vector of direction {name} is {shapes}", where=where)
+    if not np.isfinite(vector).all():
+        raise PackFormatError(f"the vector of direction {name} is not finite", where=where)
+
+
+def _plain(
+    spec: PackSpec,
+    generator: PlainGenerator,
+    encoder: PlainEncoder,
+    folder: Path,
+    device: str | torch.device,
+) -> PlainModel:
+    sizes = generator.model_dump(exclude={"arch", "file", "num_ws"})
+    body = BodyConfig(encoder.widths, encoder.depths, encoder.reduction)
+    with torch.device("meta"):
+        network = Generator(GeneratorConfig(**sizes))
+        inverter = Encoder(EncoderConfig(generator.num_ws, generator.w_dim, body))
+    fill(network, folder / generator.file, device=device)
+    fill(inverter, folder / encoder.file, device=device)
+    schedule = spec.schedule.model_dump(exclude_none=True)
+    return PlainModel(network, inverter, schedule=schedule, crop_size=spec.crop_size)
