@@ -154,8 +154,8 @@ def _write_provenance(bench: Bench, measured: Mapping[str, Any]) -> None:
     from stit_vfx.provenance import build_record, write_record
 
     pack, finder = bench.pack, bench.finder
-    models = {
-        f"pack {pack.name}": {"sha256": dict(pack.files), "licence": pack.spec.licence},
+    models: dict[str, dict[str, Any]] = {
+        f"pack {pack.name}": {"sha256": dict(pack.sha256), "licence": pack.spec.licence},
         f"landmarks {finder.name}": {"licence": finder.licence},
     }
     colour = bench.plate.colour

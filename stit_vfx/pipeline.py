@@ -228,6 +228,7 @@ def invert(bench: Bench, aligned: Aligned) -> Inverted:
             frames=aligned.frames,
             landmarks=landmarks_of(aligned),
             weights=weights_of(aligned),
+            cuts=cuts_of(aligned),
             quads=np.stack([aligned.quads[frame] for frame in aligned.frames]),
             crop_code=lambda frame: crop_of(bench, aligned, frame).crop_code,
             on_frame=lambda done, frame: bench.progress("invert", done, len(aligned.frames), frame=frame),
@@ -253,6 +254,12 @@ def weights_of(aligned: Aligned) -> np.ndarray:
     """(T,) how far each frame's landmarks may be trusted: found ones fully, interpolated ones little."""
     kept = [n for n, frame in enumerate(aligned.track.frames) if int(frame) in aligned.quads]
     return np.where(aligned.track.found[kept], 1.0, 0.1)
+
+
+def cuts_of(aligned: Aligned) -> list[int]:
+    """Rows at which a new unbroken stretch of the track begins."""
+    kept = [n for n, frame in enumerate(aligned.track.frames) if int(frame) in aligned.quads]
+    return [int(row) + 1 for row in np.flatnonzero(np.diff(aligned.track.segment[kept]))]
 
 
 # 3 tune -----------------------------------------------------------------------------------------------------

@@ -83,8 +83,13 @@ class FaceModel(Protocol):
     network: nn.Module
     schedule: Mapping[str, Any]
 
-    def fit(self, landmarks: np.ndarray, weights: np.ndarray) -> list[ShapeCode] | None:
-        """Shape codes of a shot from landmarks (T, 68, 2) in plate px and a weight per frame (T,)."""
+    def fit(
+        self, landmarks: np.ndarray, weights: np.ndarray, *, cuts: Sequence[int] = ()
+    ) -> list[ShapeCode] | None:
+        """Shape codes of a shot from landmarks (T, 68, 2) in plate px and a weight per frame (T,).
+
+        `cuts`: rows at which a new stretch begins; nothing is smoothed across them.
+        """
         ...
 
     def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:

@@ -28,22 +28,19 @@ class PlainModel:
     """`FaceModel` for plain StyleGAN2 and its e4e encoder."""
 
     def __init__(
-        self,
-        generator: Generator,
-        encoder: Encoder,
-        *,
-        schedule: Mapping[str, Any] | None = None,
-        crop_size: int | None = None,
+        self, generator: Generator, encoder: Encoder, *, schedule: Mapping[str, Any] | None = None
     ) -> None:
         config = generator.config
         self.network: nn.Module = generator
         self.encoder = encoder
         self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
         # A small generator still puts its change back onto a sharp crop.
-        self.crop_size = crop_size or max(config.resolution, 512)
+        self.crop_size = max(config.resolution, 512)
         self.schedule: Mapping[str, Any] = schedule or {}
 
-    def fit(self, landmarks: np.ndarray, weights: np.ndarray) -> list[ShapeCode] | None:
+    def fit(
+        self, landmarks: np.ndarray, weights: np.ndarray, *, cuts: Sequence[int] = ()
+    ) -> list[ShapeCode] | None:
         """None: nothing here knows the face's shape."""
         return None
 

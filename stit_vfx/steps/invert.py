@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ def invert_shot(
     frames: Sequence[int],
     landmarks: np.ndarray,
     weights: np.ndarray,
+    cuts: Sequence[int],
     quads: np.ndarray,
     crop_code: Callable[[int], np.ndarray],
     on_frame: Callable[[int, int], None] = lambda done, frame: None,
@@ -34,11 +36,12 @@ def invert_shot(
     """Codes by frame.
 
     landmarks  (T, 68, 2) plate px, and weights (T,): how far each frame's are trusted
+    cuts       rows at which a new stretch begins: after a cut, or a time without the face
     quads      (T, 4, 2) plate px
     crop_code  gives a frame's crop (S, S, 3); asked for in order, so memory does not grow with the shot
     on_frame   called with (frames done, frame)
     """
-    shapes = model.fit(landmarks, weights)
+    shapes = model.fit(landmarks, weights, cuts=cuts)
     codes: dict[int, Code] = {}
     for start in range(0, len(frames), BATCH):
         part = slice(start, start + BATCH)
@@ -78,9 +81,9 @@ def codes_from_arrays(arrays: Mapping[str, np.ndarray]) -> dict[int, Code]:
 
 
 def _shape(arrays: Mapping[str, np.ndarray], row: int) -> ShapeCode | None:
-    values = {
+    values: dict[str, Any] = {
         name.removeprefix(PREFIX): array[row] for name, array in arrays.items() if name.startswith(PREFIX)
     }
     if not values:
         return None
-    return ShapeCode(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
+    return ShapeCode(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
