@@ -37,6 +37,7 @@ def _power_of_two(value: int) -> int:
 FileName = Annotated[str, AfterValidator(_plain_file)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Resolution = Annotated[int, Field(ge=8, le=2048), AfterValidator(_power_of_two)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -101,6 +102,14 @@ class Shape(_Open):
     """The learned face shape of geometry-aware packs."""
 
     file: FileName
+
+
+class Geometry(_Section):
+    """How a geometry-aware pack is put back: side of the crop, and shares 0..1 of the generator in it."""
+
+    crop_size: Positive | None = None
+    trust: Share | None = None
+    mouth_trust: Share | None = None
 
 
 class Parser(_Section):
@@ -172,9 +181,8 @@ class PackSpec(_Section):
     perceptual: PerceptualNet | None = None
     identity: IdentityNet | None = None
     directions: dict[Name, DirectionSpec] = Field(default_factory=dict)
-    trust: dict[str, Any] = Field(default_factory=dict)
+    geometry: Geometry | None = None
     schedule: Schedule = Schedule()
-    crop_size: Positive | None = None
     made_by: dict[str, Any] = Field(default_factory=dict)
     sha256: dict[FileName, Digest]
 
@@ -188,8 +196,9 @@ class PackSpec(_Section):
             raise PydanticCustomError("stit", f"sha256 has no entry for {unknown[0]}")
         if (self.generator.arch == "stylegan2") != (self.encoder.arch == "e4e"):
             raise PydanticCustomError("stit", "encoder.arch does not go with generator.arch")
-        if (self.generator.arch == "geometry") != (self.shape is not None):
-            raise PydanticCustomError("stit", "shape belongs to generator.arch geometry, and to no other")
+        knows = self.generator.arch == "geometry"
+        if knows != (self.shape is not None) or (self.geometry is not None and not knows):
+            raise PydanticCustomError("stit", "shape and geometry belong to generator.arch geometry alone")
         return self
 
     def files(self) -> set[str]:
@@ -200,7 +209,7 @@ class PackSpec(_Section):
 
 
 def read_spec(folder: Path) -> PackSpec:
-    """pack.json of a folder. Raises PackFormatError or PackNewerError; PackDamagedError if it is unreadable."""
+    """pack.json of a folder. Raises PackFormatError, PackNewerError, or PackDamagedError if unreadable."""
     path = folder / FILE
     try:
         with path.open("rb") as file:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from stit_vfx.errors import PackDamagedError, PackFormatError
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 
