@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +66,11 @@ def storage_error(error: OSError, *, where: str | Path | None = None) -> StitErr
 
 def host_name() -> str:
     """This machine's name, or `host` where STIT_NO_USER keeps names out of files."""
-    return "host" if os.environ.get("STIT_NO_USER") else socket.gethostname()
+    if os.environ.get("STIT_NO_USER"):
+        return "host"
+    import socket
+
+    return socket.gethostname()
 
 
 def _make(folder: Path, suffix: str) -> Path:

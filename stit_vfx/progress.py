@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -68,6 +67,8 @@ class ProgressBar:
         left = f"  {as_time(eta_s)} left" if eta_s is not None else ""
         filled = round(24 * frac)
         text = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * frac:3.0f} %  {doing}{left}"
+        import shutil
+
         text = text[: shutil.get_terminal_size().columns - 1]
         self._stream.write("\r" + text.ljust(self._drawn))
         self._stream.flush()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,6 +48,8 @@ def guarded(command: Callable[[], object], args: Sequence[str]) -> int:
 
 def _report(error: BaseException, args: Sequence[str]) -> int:
     if _verbose and not isinstance(error, click.ClickException | click.Abort):
+        import traceback
+
         traceback.print_exception(error)
     session = current() or _session_for(args)
     told = as_stit_error(error, logs=session.logs if session else None)
@@ -126,6 +126,9 @@ def _internal(error: BaseException, logs: Path | None) -> StitError:
 
 
 def _write_traceback(error: BaseException, logs: Path | None) -> Path | None:
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     for folder in (logs, Path(tempfile.gettempdir())):
         if folder is None or not folder.is_dir():

@@ -21,6 +21,7 @@ from stit_vfx.cli.common import engine_options, run_options, show, start, stream
 def command(plate: str, as_json: bool, **words: Any) -> int:
     """List the faces in a plate: id, frames and box. `stit run --face ID` edits one of them."""
     session = start(words, job=plate)
+    session.reporter.plan({"align": 1.0})
 
     from stit_vfx.plate.sequence import parse_frames
     from stit_vfx.survey import find_faces

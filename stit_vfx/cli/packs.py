@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stit_vfx.cli.common import FOLDER, show
 
-_SEARCH = click.option(
+if TYPE_CHECKING:
+    from stit_vfx.packs.schema import PackSpec
+
+_search = click.option(
     "--pack-path", multiple=True, type=FOLDER, help="Folder with model packs, searched first."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(short_help="List, show and verify model packs.")
@@ -20,16 +24,59 @@ def command() -> None:
 
 
 @command.command("list")
-@_SEARCH
-@_JSON
+@_search
+@_json
 def list_(pack_path: tuple[Path, ...], as_json: bool) -> None:
-    """The packs on this machine, in the order in which they are searched."""
+    """List the packs on this machine, in the order in which they are searched."""
     from stit_vfx.packs.registry import list_packs
 
     packs = list_packs(search=pack_path)
-    told = [
-        {"name": pack.name, "title": pack.title, "licence": pack.licence, "folder": str(pack.folder)}
-        for pack in packs
+    lines = [f"{pack.name}: {pack}" + (f"\n  {pack.problem}" if pack.problem else "") for pack in packs]
+    show([vars(pack) for pack in packs], "\n".join(lines) or "no packs", as_json=as_json)
+
+
+@command.command("show")
+@click.argument("name")
+@_search
+@_json
+def show_(name: str, pack_path: tuple[Path, ...], as_json: bool) -> None:
+    """Show a pack: licence, size and the edits it knows. NAME is a name or a folder."""
+    from stit_vfx.packs.registry import find_pack
+    from stit_vfx.packs.schema import read_spec
+
+    folder = find_pack(name, search=pack_path)
+    spec = read_spec(folder)
+    told: dict[str, Any] = {"folder": str(folder), **spec.model_dump(mode="json", by_alias=True)}
+    show(told, _as_text(spec, folder), as_json=as_json)
+
+
+def _as_text(spec: PackSpec, folder: Path) -> str:
+    lines = [
+        f"{spec.name}: {spec.title}",
+        f"  folder      {folder}",
+        f"  licence     {spec.licence}; commercial use: {spec.commercial_use}",
+        f"  resolution  {spec.generator.resolution} ({spec.generator.arch})",
     ]
-    lines = [f"{pack['name']}: {pack['title']} ({pack['licence']})\n  {pack['folder']}" for pack in told]
-    show(told, "\n".join(lines), as_json=as_json)
+    if spec.notice:
+        lines.append(f"  notice      {spec.notice}")
+    width = max((len(name) for name in spec.directions), default=0)
+    for name, direction in sorted(spec.directions.items()):
+        low, high = direction.range
+        lines.append(f"  --edit {name:<{width}}  {low:g} to {high:g}  {direction.title}".rstrip())
+    return "\n".join(lines)
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1)
+@_search
+@_json
+def verify_(names: tuple[str, ...], pack_path: tuple[Path, ...], as_json: bool) -> int:
+    """Compare every file of packs (default: of all) with the sum that was recorded. Exit status 4 if not."""
+    from stit_vfx.packs.registry import find_pack, list_packs, verify_pack
+
+    folders = [find_pack(name, search=pack_path) for name in names]
+    folders = folders or [pack.folder for pack in list_packs(search=pack_path)]
+    found = {str(folder): verify_pack(folder) for folder in folders}
+    lines = [f"{folder}: {'; '.join(problems) or 'whole'}" for folder, problems in found.items()]
+    show(found, "\n".join(lines) or "no packs", as_json=as_json)
+    return 4 if any(found.values()) else 0

@@ -11,8 +11,8 @@ import click
     add_help_option=False,
 )
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(args: tuple[str, ...]) -> int | None:
+def command(args: tuple[str, ...]) -> None:
     """Hand everything to the training room's own command line."""
     from stit_vfx.training import main
 
-    return main(list(args))
+    main(list(args))
