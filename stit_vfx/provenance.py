@@ -19,7 +19,6 @@ from stit_vfx.cache import STEP_REVISION, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stit_vfx.events import Reporter
     from stit_vfx.job import Job
     from stit_vfx.shot import Version
 
@@ -44,12 +43,6 @@ def edit_text(job: Job, frame: int) -> str:
     """`smile=0.6 age=-0.25`: the edits as they are on a frame."""
     strengths = zip(job.edits, job.strengths_at(frame), strict=True)
     return " ".join(f"{edit.direction}={strength:g}" for edit, strength in strengths)
-
-
-def warn_of_consent(job: Job, reporter: Reporter) -> None:
-    """One warning if the job names no consent. Nothing is blocked: a lock on open source is theatre."""
-    if not job.consent:
-        reporter.warn("STIT-W501")
 
 
 def build_record(

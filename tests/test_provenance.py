@@ -13,7 +13,6 @@ import pytest
 
 from stit_vfx import provenance
 from stit_vfx.atomic import atomic_bytes
-from stit_vfx.events import Reporter
 from stit_vfx.job import Job
 from stit_vfx.shot import STEP_REVISION, Shot, Version
 
@@ -87,13 +86,3 @@ def test_user_and_machine_are_named_unless_the_user_says_no(
     assert (made_on["user"], made_on["host"]) == (getpass.getuser(), socket.gethostname())
     monkeypatch.setenv("STIT_NO_USER", "1")
     assert record_of(version)["made_on"].keys() == {"device", "system", "machine"}
-
-
-@pytest.mark.parametrize(("consent", "warnings"), [("", 1), ("letter 12", 0)])
-def test_a_job_without_consent_is_warned_of_once_and_not_stopped(
-    capsys: pytest.CaptureFixture[str], consent: str, warnings: int
-) -> None:
-    reporter = Reporter("text")
-    for _ in range(2):
-        provenance.warn_of_consent(make_job(consent=consent), reporter)
-    assert capsys.readouterr().err.count("STIT-W501") == warnings
