@@ -20,13 +20,13 @@ MAX_FRAMES = 100_000
 # Frames far beyond any timecode are typing errors, and pattern widths must stay sane.
 MAX_NUMBER = 10**9
 
-_TERM = re.compile(r"(-?\d+)(?:-(-?\d+)(?:([xy])(-?\d+))?)?")
-_TERM_OPENJD = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+)(?:\s*:\s*(-?\d+))?)?")
+_TERM = re.compile(r"(-?\d+)(?:-(-?\d+)(?:([xy])(-?\d+))?)?", re.ASCII)
+_TERM_OPENJD = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+)(?:\s*:\s*(-?\d+))?)?", re.ASCII)
 
 # A frame's number stands before the last dot: after a separator, or as four digits that touch the name. Fewer
 # digits are part of the name (`sh010`), and `v0003` is a version.
-_NUMBERED = re.compile(r"((?:.*[._-])?)(\d+)(\.[A-Za-z0-9]+)")
-_TOUCHING = re.compile(r"(.*[^0-9._\-vV])(\d{4,})(\.[A-Za-z0-9]+)")
+_NUMBERED = re.compile(r"((?:.*[._-])?)(\d+)(\.[A-Za-z0-9]+)", re.ASCII)
+_TOUCHING = re.compile(r"(.*[^0-9._\-vV])(\d{4,})(\.[A-Za-z0-9]+)", re.ASCII)
 _PADDING = re.compile(r"#+|@+|%0?(\d*)d|\$F(\d*)")
 
 PICTURES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")

@@ -23,7 +23,7 @@ def bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def nasty_half(height: int, width: int, *, seed: int = 0) -> np.ndarray:
-    """Half floats as plates have them, and all the others: NaN payloads, infinities, -0, denormals, +-65504."""
+    """Half floats as plates have them, and the others: NaN payloads, infinities, -0, denormals, +-65504."""
     rng = np.random.default_rng(seed)
     pixels = (rng.random((height, width)) * 2).astype(np.float16)
     odd = np.array([0x7C01, 0x7E55, 0xFC00, 0x7C00, 0x8000, 0x0001, 0x7BFF, 0xFBFF, 0x50B0], np.uint16)
@@ -49,7 +49,9 @@ RICH_HEADER: Mapping[str, Any] = {
     "compression": OpenEXR.ZIP_COMPRESSION,
     "chromaticities": AP1,
     "framesPerSecond": Fraction(24000, 1001),
-    "timeCode": OpenEXR.TimeCode(1, 2, 3, 4, False, False, False, False, False, False, 0, 0, 0, 0, 0, 0, 0, 0),
+    "timeCode": OpenEXR.TimeCode(
+        1, 2, 3, 4, False, False, False, False, False, False, 0, 0, 0, 0, 0, 0, 0, 0
+    ),
     "owner": "a studio",
     "nuke/node_hash": "4f1d",
     "a name of more than thirty-one characters": 7,
@@ -154,7 +156,9 @@ def with_attribute(path: Path, name: str, kind: str, value: bytes, *, to: str, c
     table = first_chunk - 8 * chunks
     offsets = np.frombuffer(data[table:first_chunk], "<u8") + np.uint64(len(extra))
     target = path.with_name(to)
-    target.write_bytes(data[:8] + extra + data[8:table] + offsets.astype("<u8").tobytes() + data[first_chunk:])
+    target.write_bytes(
+        data[:8] + extra + data[8:table] + offsets.astype("<u8").tobytes() + data[first_chunk:]
+    )
     return target
 
 

@@ -38,7 +38,9 @@ def test_every_channel_of_every_part_has_the_bits_that_another_library_reads(
 ) -> None:
     theirs = oiio_channels(nasty[kind])
     frame = read_exr(nasty[kind], 1001)
-    ours = {(n, name.lower()): each for n, part in enumerate(frame.parts) for name, each in part.channels.items()}
+    ours = {
+        (n, name.lower()): each for n, part in enumerate(frame.parts) for name, each in part.channels.items()
+    }
     assert len(ours) == len(theirs)
     for (part, name), pixels in theirs.items():
         plain = name.lower().removeprefix(frame.parts[part].name.lower() + ".")
@@ -105,7 +107,7 @@ def test_a_region_of_rgb_is_that_region(nasty: dict[str, Path]) -> None:
     assert np.array_equal(frame.rgb((7, 3, 20, 9)), frame.rgb()[3:9, 7:20], equal_nan=True)
 
 
-# what cannot be read -----------------------------------------------------------------------------------------
+# what cannot be read --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.5, 0.99, 0.9999])
@@ -176,7 +178,9 @@ def test_subsampled_channels_are_refused(tmp_path: Path) -> None:
 def test_header_that_claims_a_huge_picture_is_refused_before_memory_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path / "a.exr", rgb(4, 6), dataWindow=window(0, 0, 6, 4), displayWindow=window(0, 0, 8, 8))
+    path = write(
+        tmp_path / "a.exr", rgb(4, 6), dataWindow=window(0, 0, 6, 4), displayWindow=window(0, 0, 8, 8)
+    )
     bomb = patched(path, struct.pack("<4i", 0, 0, 5, 3), struct.pack("<4i", 0, 0, 59999, 59999), to="b.exr")
     with pytest.raises(PlateSizeError, match="60000x60000"):
         read_exr(bomb, 1)
@@ -195,7 +199,7 @@ def test_more_channels_than_any_plate_has_are_refused(tmp_path: Path) -> None:
     assert len(read_exr(write(tmp_path / "b.exr", many)).channels) == 128
 
 
-# headers that the library cannot open -------------------------------------------------------------------------
+# headers that the library cannot open ---------------------------------------------------------------------
 
 
 def test_latin_1_text_in_a_header_is_read_and_named_as_lost(tmp_path: Path) -> None:
@@ -206,7 +210,9 @@ def test_latin_1_text_in_a_header_is_read_and_named_as_lost(tmp_path: Path) -> N
     frame = read_exr(latin)
     assert frame.header["owner"] == "Zo\u00eb s plate"
     assert frame.lost == ("owner: its text was Latin-1 and is written as UTF-8",)
-    assert all((bits(each) == bits(read_exr(path).channels[name])).all() for name, each in frame.channels.items())
+    assert all(
+        (bits(each) == bits(read_exr(path).channels[name])).all() for name, each in frame.channels.items()
+    )
 
 
 def test_fraction_over_zero_does_not_stop_the_plate(tmp_path: Path) -> None:
