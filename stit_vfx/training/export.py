@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stit_vfx.gan.geometry import GeometryConfig
+from stit_vfx.packs.schema import FILE, SCHEMA
 from stit_vfx.shape.maps import CHANNELS
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.training.appearance import CHANGES, appearance_direction
@@ -28,6 +29,9 @@ from stit_vfx.training.faces import Head, Studio
 from stit_vfx.training.source import FaceSource
 
 Array = np.ndarray
+
+# Equalised weights of unit size want a larger rate than published generators.
+SCHEDULE = {"lr": 3e-3, "batch": 4, "stitch_lr": 1e-3}
 
 GENERATOR, ENCODER, SHAPE, DIRECTIONS = (
     f"{name}.safetensors" for name in ("generator", "encoder", "shape", "directions")
@@ -79,8 +83,10 @@ def write_pack(
         (folder / SHAPE).write_bytes(shape.read_bytes())
     vectors = {name: torch.from_numpy(vector).half().contiguous() for name, vector in directions.items()}
     save_file(vectors, str(folder / DIRECTIONS))
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes files that only their owner may read
     described = describe(folder, networks.config, direction_entries(set(directions)), made_by)
-    (folder / "pack.json").write_text(json.dumps(described, indent=1) + "\n")
+    (folder / FILE).write_text(json.dumps(described, indent=1) + "\n")
 
 
 def direction_entries(with_vector: set[str]) -> dict[str, dict[str, Any]]:
@@ -100,7 +106,7 @@ def describe(
 ) -> dict[str, Any]:
     """pack.json of the files in a folder."""
     return {
-        "schema": "stit.pack/1",
+        "schema": SCHEMA,
         "name": "builtin",
         "title": "Built-in face model",
         "licence": "Apache-2.0",
@@ -111,6 +117,7 @@ def describe(
         "encoder": {"arch": "geometry", "file": ENCODER},
         "shape": {"file": SHAPE},
         "directions": dict(directions),
+        "schedule": SCHEDULE,
         "made_by": dict(made_by),
         "sha256": {path.name: digest(path) for path in sorted(folder.glob("*.safetensors"))},
     }

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +7,7 @@ from safetensors.torch import load_file
 
 from stit_vfx.errors import PackDamagedError, PackFormatError, PackMissingError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
+from stit_vfx.packs.schema import read_spec
 from stit_vfx.shape.maps import CHANNELS
 from stit_vfx.training.autoencoder import Recipe, Run, resume
 from stit_vfx.training.batches import Batch, FaceBatches, mirror, relight
@@ -36,10 +36,10 @@ def toy_batch(step):
 
 def test_the_recipe_makes_a_pack_whose_files_have_the_digests_it_records(finished):
     pack = finished / "pack"
-    described = json.loads((pack / "pack.json").read_text())
-    assert described["schema"] == "stit.pack/1"
-    assert described["sha256"] == {p.name: digest(p) for p in pack.glob("*.safetensors")}
-    assert set(described["sha256"]) >= {"generator.safetensors", "encoder.safetensors", "shape.safetensors"}
+    described = read_spec(pack)
+    assert described.sha256 == {p.name: digest(p) for p in pack.glob("*.safetensors")}
+    assert described.files() == set(described.sha256)
+    assert described.generator.settings["channel_max"] == PRESETS["smoke"].config.channel_max
 
 
 def test_the_packs_weights_load_into_its_networks(finished):
