@@ -67,10 +67,9 @@ def load_model(spec: PackSpec, folder: Path, device: str | torch.device) -> Face
     """The face model that the generator's architecture asks for."""
     if isinstance(spec.generator, PlainGenerator) and isinstance(spec.encoder, PlainEncoder):
         return _plain(spec, spec.generator, spec.encoder, folder, device)
-    from stit_vfx.packs.geometry import load_geometry
+    from stit_vfx.packs.geometry import GeometryModel
 
-    told = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return load_geometry(folder, told, device=str(device))
+    return GeometryModel.load(spec, folder, device=device)
 
 
 def load_directions(spec: PackSpec, folder: Path, model: FaceModel) -> dict[str, Direction]:
@@ -134,4 +133,4 @@ def _plain(
     fill(network, folder / generator.file, device=device)
     fill(inverter, folder / encoder.file, device=device)
     schedule = spec.schedule.model_dump(exclude_none=True)
-    return PlainModel(network, inverter, schedule=schedule)
+    return PlainModel(network, inverter, schedule=schedule, crop_size=spec.crop_size)

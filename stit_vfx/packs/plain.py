@@ -16,6 +16,8 @@ from stit_vfx.packs.directions import move_appearance
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
 from stit_vfx.shape.code import ShapeCode
 
+# A small generator still puts its change back onto a sharp crop.
+CROP_PX = 512
 # Optical flow needs some pixels to hold on to, and gains nothing beyond this.
 FLOW_PX = (128, 512)
 # A code difference up to the first number is no change, from the second on it is one.
@@ -28,14 +30,18 @@ class PlainModel:
     """`FaceModel` for plain StyleGAN2 and its e4e encoder."""
 
     def __init__(
-        self, generator: Generator, encoder: Encoder, *, schedule: Mapping[str, Any] | None = None
+        self,
+        generator: Generator,
+        encoder: Encoder,
+        *,
+        schedule: Mapping[str, Any] | None = None,
+        crop_size: int | None = None,
     ) -> None:
         config = generator.config
         self.network: nn.Module = generator
         self.encoder = encoder
         self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
-        # A small generator still puts its change back onto a sharp crop.
-        self.crop_size = max(config.resolution, 512)
+        self.crop_size = max(config.resolution, crop_size or CROP_PX)
         self.schedule: Mapping[str, Any] = schedule or {}
 
     def fit(

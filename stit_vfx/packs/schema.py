@@ -104,14 +104,6 @@ class Shape(_Open):
     file: FileName
 
 
-class Geometry(_Section):
-    """How a geometry-aware pack is put back: side of the crop, and shares 0..1 of the generator in it."""
-
-    crop_size: Positive | None = None
-    trust: Share | None = None
-    mouth_trust: Share | None = None
-
-
 class Parser(_Section):
     arch: Literal["bisenet"]
     file: FileName
@@ -161,7 +153,11 @@ class Schedule(_Section):
 
 
 class PackSpec(_Section):
-    """The whole file. `sha256` has every file of the pack but pack.json itself."""
+    """The whole file. `sha256` has every file of the pack but pack.json itself.
+
+    `crop_size` is the side of the crop that is put back (default: the model's choice); `trust` holds shares of
+    the generator, 0..1, in what a geometry-aware pack puts back, by region.
+    """
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
@@ -181,8 +177,9 @@ class PackSpec(_Section):
     perceptual: PerceptualNet | None = None
     identity: IdentityNet | None = None
     directions: dict[Name, DirectionSpec] = Field(default_factory=dict)
-    geometry: Geometry | None = None
+    trust: dict[str, Share] = Field(default_factory=dict)
     schedule: Schedule = Schedule()
+    crop_size: Positive | None = None
     made_by: dict[str, Any] = Field(default_factory=dict)
     sha256: dict[FileName, Digest]
 
@@ -196,9 +193,8 @@ class PackSpec(_Section):
             raise PydanticCustomError("stit", f"sha256 has no entry for {unknown[0]}")
         if (self.generator.arch == "stylegan2") != (self.encoder.arch == "e4e"):
             raise PydanticCustomError("stit", "encoder.arch does not go with generator.arch")
-        knows = self.generator.arch == "geometry"
-        if knows != (self.shape is not None) or (self.geometry is not None and not knows):
-            raise PydanticCustomError("stit", "shape and geometry belong to generator.arch geometry alone")
+        if (self.generator.arch == "geometry") != (self.shape is not None):
+            raise PydanticCustomError("stit", "shape belongs to generator.arch geometry, and to no other")
         return self
 
     def files(self) -> set[str]:
