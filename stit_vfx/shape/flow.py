@@ -14,6 +14,7 @@ import numpy as np
 
 from stit_vfx.shape.chart import AZIMUTH_DEG, ELEVATION_DEG
 from stit_vfx.shape.code import ShapeCode, crop_affine
+from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lids import lid_flow
 from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
@@ -36,7 +37,7 @@ class Fields:
 
     `ratio` (S, S, 3): gain in linear light there. `revealed` (S, S) 0..1: the edit shows the mouth's inside
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
-    the lips after the edit. `face` (S, S) bool.
+    the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge.
     """
 
     flow: Array
@@ -45,6 +46,7 @@ class Fields:
     mouth_lin: Array
     inside: Array
     face: Array
+    fade: Array
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def change_fields(
     work = min(size, _WORK_PX)
     small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
     affine = crop_affine(quad, work)
-    views = [View.of(model, code.through(affine), work) for code in (before, after)]
-    fields = _fields(model, *views, small, look or {})
+    old, new = (View.of(model, code.through(affine), work) for code in (before, after))
+    fields = _fields(model, old, new, small, look or {})
     return fields if work == size else _enlarged(fields, size)
 
 
@@ -109,7 +111,7 @@ def warp(image: Array, flow: Array) -> Array:
 def border_fade(size: int) -> Array:
     """(S, S) 0 at the crop's edge, 1 from a few percent inwards."""
     ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size * _BORDER)
-    ramp = _smoothstep(ramp)
+    ramp = smoothstep(ramp)
     return (ramp[:, None] * ramp[None]).astype(np.float32)
 
 
@@ -147,6 +149,7 @@ def _fields(
         mouth,
         cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft),
         face,
+        fade,
     )
 
 
@@ -154,16 +157,19 @@ def _correspondence(before: View, after: View) -> tuple[Array, Array]:
     """Flow (S, S, 2) that is exact on the surface, and (S, S) bool: the plate shows that surface point."""
     raster = after.raster
     height, width = raster.shape
-    source = raster.read(before.points)
-    here = np.stack([raster.pixels % width, raster.pixels // width], 1)
+    moved = raster.read(
+        before.points - after.points
+    )  # differences, so that what stays moves by exactly nothing
+    here = np.stack([raster.pixels % width, raster.pixels // width, raster.depth], 1)
+    source = here + moved
     x, y = np.clip(np.rint(source[:, :2]).astype(int), 0, [width - 1, height - 1]).T
     seen = source[:, 2] > before.depths()[y, x] - _SEE_CM
     facing = (source[:, :2] >= 0).all(1) & (source[:, 0] < width) & (source[:, 1] < height)
-    return raster.image(source[:, :2] - here), raster.image((seen & facing).astype(np.float32)) > 0.5
+    return raster.image(moved[:, :2]), raster.image((seen & facing).astype(np.float32)) > 0.5
 
 
 def _firm(model: ShapeModel, after: View) -> Array:
-    """(S, S) bool: skin away from the chart's edge and not seen edge-on, where the surface can be relied on."""
+    """(S, S) bool: skin away from the chart's edge and not seen edge-on, where it can be relied on."""
     chart = np.zeros((model.modes.shape[1], 2), np.float32)
     chart[: model.skin_count] = model.chart_deg
     azimuth, elevation = after.raster.read(chart).T
@@ -214,8 +220,8 @@ def _mouth_flow(
     parts_before = before.parts()
     area_before = float(((parts_before > SKIN) & (parts_before != EYE)).sum())
     missing = float((inside & ~shown).sum()) / area
-    known = float(_smoothstep(np.array((area_before / area - 0.42) / 0.25)))
-    stretch = known * float(_smoothstep(np.array(missing / 0.12)))
+    known = float(smoothstep(np.array((area_before / area - 0.40) / 0.2)))
+    stretch = known * float(smoothstep(np.array(missing / 0.12)))
     rigid = fill(np.where(inside[..., None], exact, 0), inside & shown) if (inside & shown).any() else exact
     along_lips = fill(flow, (parts == SKIN))
     mixed = (1 - stretch) * rigid + stretch * along_lips
@@ -237,7 +243,7 @@ def _matched(mouth_lin: Array, warped_lin: Array, teeth: Array, shown: Array) ->
 def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
     """(S, S, 1): the lips shade what lies behind them."""
     deep = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
-    return (0.35 + 0.65 * _smoothstep(deep / 0.32))[..., None].astype(np.float32)
+    return (0.35 + 0.65 * smoothstep(deep / 0.32))[..., None].astype(np.float32)
 
 
 def _soft_inside(mask: Array, sigma: float) -> Array:
@@ -248,33 +254,13 @@ def _soft_inside(mask: Array, sigma: float) -> Array:
 def _reach(head: Array, px_per_cm: float) -> Array:
     """(S, S) 1 on the head, falling to 0 around it."""
     away = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
-    return _smoothstep(1 - away / _FADE_CM)
+    return smoothstep(1 - away / _FADE_CM)
 
 
-def _smoothstep(x: Array) -> Array:
+def smoothstep(x: Array) -> Array:
+    """0 below 0, 1 above 1, and without corners in between."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
-
-
-def fill(values: Array, known: Array) -> Array:
-    """(S, S, C) with the unknown pixels filled in smoothly from the known ones (push-pull over a pyramid)."""
-    values = values.astype(np.float32)
-    return _pull(values * known[..., None], known.astype(np.float32))
-
-
-def _pull(total: Array, weight: Array) -> Array:
-    height, width = weight.shape
-    if min(height, width) <= 2:
-        mean = total.sum((0, 1)) / max(float(weight.sum()), 1e-9)
-        coarse = np.broadcast_to(mean, total.shape)
-    else:
-        half = ((width + 1) // 2, (height + 1) // 2)
-        smaller = cv2.resize(np.dstack([total, weight]), half, interpolation=cv2.INTER_AREA)
-        coarse = _pull(smaller[..., :-1], smaller[..., -1])
-        coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(total.shape)
-    share = np.clip(weight, 0, 1)[..., None]
-    own = total / np.maximum(weight, 1e-6)[..., None]
-    return (own * share + coarse * (1 - share)).astype(np.float32)
 
 
 def _enlarged(fields: Fields, size: int) -> Fields:
@@ -293,4 +279,5 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         up(fields.mouth_lin),
         up(fields.inside),
         up(fields.face.astype(np.float32)) > 0.5,
+        up(fields.fade),
     )

@@ -22,7 +22,10 @@ _BROW, _CHEEK = 25.2, 11.0
 _LASH_CM = 0.30
 _SLIT_CM = 0.1
 _CLOSED = (0.32, 0.55)  # share of the opening at which the eye counts as closed, as open
-_MARGIN_CM = (0.04, 0.09)  # upper and lower lids are taken to end this far from the landmarks' line, so that no white comes along
+_MARGIN_CM = (
+    0.04,
+    0.09,
+)  # upper and lower lids are taken to end this far from the landmarks' line, so that no white comes along
 _INSET_CM = 0.10  # the plate's eyeball is certain only this far inside that
 _BEYOND = 0.55  # lashes reach past the corners: the curves do too, by this share of half an eye
 _CURVES = 4
@@ -133,7 +136,7 @@ def _widened(columns: _Columns, px_per_cm: float) -> _Columns:
 
 
 def _lines(columns: _Columns, px_per_cm: float) -> tuple[Array, Array]:
-    """Where the lids end (n,): an eye that is nearly closed, compared with before, is closed, upper lid down."""
+    """Where the lids end (n,): an eye nearly closed, measured by before, is closed."""
     (upper_old, upper), (lower_old, lower) = columns.upper, columns.lower
     gap, gap_old = ((b - a)[:, 1] / px_per_cm for a, b in ((upper, lower), (upper_old, lower_old)))
     share = (np.maximum(gap, 0) + _SLIT_CM) / (np.maximum(gap_old, 0) + _SLIT_CM)

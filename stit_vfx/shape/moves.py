@@ -23,7 +23,7 @@ from stit_vfx.shape.model import ShapeModel
 Array = np.ndarray
 Move = Mapping[str, Any]
 
-_BEYOND = 1.15  # an expression may be pushed to this share of the move's own amount
+_BEYOND = 1.08  # an expression may be pushed to this share of the move's own amount
 _LEAST = -0.3
 _KEYS = frozenset({"expression", "release", "down", "pose", "age"})
 
@@ -35,8 +35,9 @@ def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, 
     """
     change = np.zeros_like(code.expression)
     turn, age = np.zeros(2), code.age
-    for move, strength in moves:
-        _check(move)
+    for whole, signed in moves:
+        _check(whole)
+        move, strength = _side(whole, signed)
         change += _expression_change(model, code.expression, move, strength)
         pose = move.get("pose", {})
         turn += strength * np.radians([pose.get("yaw", 0.0), pose.get("pitch", 0.0)])
@@ -67,9 +68,12 @@ def _check(move: Move) -> None:
         raise PackFormatError(f"a direction moves unknown things: {', '.join(sorted(unknown))}")
 
 
+def _side(move: Move, strength: float) -> tuple[Move, float]:
+    """The half of the move that a strength's sign calls for."""
+    return (move["down"], -strength) if strength < 0 and "down" in move else (move, strength)
+
+
 def _expression_change(model: ShapeModel, now: Array, move: Move, strength: float) -> Array:
-    if strength < 0 and "down" in move:
-        return _expression_change(model, now, move["down"], -strength)
     amount = _vector(model, move.get("expression", {}))
     release = np.clip(strength * _vector(model, move.get("release", {})), 0, 1)
     kept = now * (1 - np.where(now > 0, release, 0))

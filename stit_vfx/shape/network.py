@@ -44,6 +44,9 @@ class ShapeNetwork(nn.Module):
         hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.body = nn.Sequential(*hidden, nn.Linear(width, modes * 3))
 
+    bands: Tensor
+    scale: Tensor
+
     def forward(self, chart_deg: Tensor) -> Tensor:
         x = chart_deg / AZIMUTH_DEG
         phase = x @ self.bands

@@ -123,7 +123,7 @@ def _grid() -> tuple[Array, Array]:
     """Azimuth and elevation (H, W) of the pixels."""
     azimuth = (np.arange(_WIDTH) + 0.5) / PX_PER_DEG - AZIMUTH_DEG
     elevation = ELEVATION_DEG[1] - (np.arange(_HEIGHT) + 0.5) / PX_PER_DEG
-    return np.meshgrid(azimuth, elevation)  # type: ignore[return-value]
+    return np.meshgrid(azimuth, elevation)
 
 
 def _noise(rng: np.random.Generator, sigma_deg: float) -> Array:

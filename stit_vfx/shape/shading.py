@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from stit_vfx.shape.fill import fill
 from stit_vfx.shape.light import LUMA, Light, estimate_light, skin_likelihood
 from stit_vfx.shape.model import SKIN, ShapeModel
 from stit_vfx.shape.relief import chart_px, look_up, relief
@@ -25,8 +26,8 @@ Array = np.ndarray
 LOOKS = ("age", "smile", "raise", "frown")  # amounts, about -1..1; below 0 lifts the actor's own creases
 LOWEST, HIGHEST = 0.62, 1.30
 _FORM_LOWEST, _FORM_HIGHEST = 0.74, 1.28
-_DRAWN = {"age": 0.95, "smile": 0.7, "raise": 0.8, "frown": 0.7}
-_OWN_AGE = 0.85  # how much deeper the actor's own creases get at age 1
+_DRAWN = {"age": 1.5, "smile": 0.7, "raise": 0.8, "frown": 0.7}
+_OWN_AGE = 1.2  # how much deeper the actor's own creases get at age 1
 _OWN_YOUNG = 0.75  # how far they are lifted at age -1
 _DEEPEST = 0.35  # of log brightness that counts as a crease; more is a shadow or a hair
 # Light that goes through skin reddens grooves (d'Eon et al. 2007): the gain's exponent by channel.
@@ -95,8 +96,8 @@ def shading_ratio(
         log_gain = log_gain + _own_creases(surface, warped_lin, skin, look)[..., None] * _BLEED
         log_gain = log_gain + _drawn(surface, light, skin, look)
         log_gain = log_gain + _pigment(surface, likely, look.get("age", 0.0))
-    gain = np.exp(log_gain * front[..., None])
-    return np.where(surface.skin[..., None], np.clip(gain, LOWEST, HIGHEST), 1.0), luma
+    log_gain = fill(log_gain * front[..., None], surface.skin)
+    return np.clip(np.exp(log_gain), LOWEST, HIGHEST), luma
 
 
 def _light_and_skin(surface: Surface, warped_lin: Array, crop_lin: Array) -> tuple[Light, Array, float]:

@@ -45,12 +45,14 @@ def _direction(
 
 
 def default_directions() -> list[dict[str, Any]]:
-    """One entry per direction, as `pack.json` holds it; `shape` is a move as `stit_vfx.shape.moves` defines it."""
+    """One entry per direction, as `pack.json` holds it; `shape` is a move as `stit_vfx.shape.moves` defines
+    it.
+    """
     smile = {"expression": _SMILE, "release": _OPPOSED_TO_SMILE, "down": _SOBER}
     wide = {"eyeBlink": 1.1, "eyeSquint": 0.2}
     return [
         _direction("smile", "Smile", smile),
-        _direction("age", "Age", {"age": 1.0}, look={"age": 1.0}),
+        _direction("age", "Age", {"age": 1.0, "down": {"age": -0.65}}, look={"age": 1.0}),
         _direction(
             "mouth_open", "Open mouth", {"expression": {"jawOpen": 0.6}, "release": {"mouthClose": 1.0}}
         ),

@@ -1,0 +1,242 @@
+"""Packs whose generator knows the face's geometry: the built-in one.
+
+Shape and expression are codes of a linear face, fitted to landmarks; rows of w carry appearance. An edit
+moves both. What goes back into the plate is first of all the plate itself, carried along by the exact flow
+between the two shapes and relit; the generator adds what it has learned, as far as the pack trusts it, and
+the mouth's inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stit_vfx.errors import InternalError, PackFormatError
+from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
+from stit_vfx.packs.directions import move_appearance
+from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
+from stit_vfx.packs.schema import PackSpec
+from stit_vfx.packs.weights import fill
+from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
+from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.fit import fit_shot
+from stit_vfx.shape.flow import Fields, change_fields, smoothstep, warp
+from stit_vfx.shape.maps import CHANNELS, conditioning_maps
+from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.moves import apply_moves, expression_look
+
+CROP_SIZE = 512
+TRUST = 0.3  # share of the generator in what the plate shows; the rest is the plate, moved and relit
+MOUTH_TRUST = 0.35  # share of the generator in a mouth that the plate does not show; the rest is painted
+_FALLOFF = 0.05  # share of the crop's side over which the change grows from the matte's edge
+_TORN_PX = 1.5  # neighbours whose sources lie further apart belong to different surfaces
+
+
+class GeometryModel:
+    """`FaceModel` for geometry-aware packs.
+
+    Shape codes are required wherever they are optional in the protocol.
+    """
+
+    def __init__(
+        self,
+        shape: ShapeModel,
+        generator: GeometrySynthesis,
+        encoder: GeometryEncoder,
+        *,
+        crop_size: int = CROP_SIZE,
+        trust: float = TRUST,
+        mouth_trust: float = MOUTH_TRUST,
+        schedule: Mapping[str, Any] | None = None,
+    ) -> None:
+        config = generator.config
+        if config.maps != len(CHANNELS):
+            raise PackFormatError(f"the generator takes {config.maps} maps; the shape gives {len(CHANNELS)}")
+        self.shape, self.network, self.encoder = shape, generator, encoder
+        self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
+        self.crop_size = max(crop_size, config.resolution)
+        self.trust, self.mouth_trust = trust, mouth_trust
+        self.schedule: Mapping[str, Any] = schedule or {}
+
+    @classmethod
+    def load(cls, spec: PackSpec, folder: Path, *, device: str | torch.device = "cpu") -> GeometryModel:
+        """From a pack's folder. `trust` in pack.json may hold "skin" and "mouth", 0..1."""
+        assert spec.shape is not None  # the schema demands it of generators of this kind
+        known = GeometryConfig.__dataclass_fields__
+        config = GeometryConfig(**{k: v for k, v in spec.generator.model_dump().items() if k in known})
+        with torch.device("meta"):
+            generator, encoder = GeometrySynthesis(config), GeometryEncoder(config)
+        return cls(
+            ShapeModel.load(folder / spec.shape.file),
+            fill(generator, folder / spec.generator.file, device=device),
+            fill(encoder, folder / spec.encoder.file, device=device),
+            crop_size=spec.crop_size or CROP_SIZE,
+            trust=float(spec.trust.get("skin", TRUST)),
+            mouth_trust=float(spec.trust.get("mouth", MOUTH_TRUST)),
+            schedule=spec.schedule.model_dump(exclude_none=True),
+        )
+
+    def fit(self, landmarks: np.ndarray, weights: np.ndarray, *, cuts: Sequence[int] = ()) -> list[ShapeCode]:
+        """One identity for the shot, pose and expression per frame, steady over time; see `shape.fit`."""
+        return fit_shot(self.shape, landmarks, weights, cuts=cuts)
+
+    @torch.no_grad()
+    def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:
+        """Crops (N, 3, R, R) to rows (N, num_ws, w_dim), one by one, so that a batch changes no bits."""
+        device = next(self.encoder.parameters()).device
+        maps = self.maps(shapes, quads).to(device)
+        return torch.cat(
+            [self.encoder(c[None].to(device), m[None]) for c, m in zip(crops, maps, strict=True)]
+        )
+
+    def maps(self, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:
+        """(N, C, R, R) on the network's device."""
+        if shapes is None:
+            raise InternalError("a geometry-aware pack was run without shape codes")
+        drawn = [
+            conditioning_maps(self.shape, s, q, self.resolution) for s, q in zip(shapes, quads, strict=True)
+        ]
+        return torch.from_numpy(np.stack(drawn)).to(next(self.network.parameters()).device)
+
+    def synthesize(
+        self,
+        ws: Tensor,
+        maps: Tensor | None,
+        *,
+        noise: Noise = "const",
+        network: nn.Module | None = None,
+        style: Tensor | None = None,
+    ) -> Tensor:
+        """Images (N, 3, R, R). These networks have no style space."""
+        if maps is None or style is not None:
+            raise InternalError("a geometry-aware generator needs maps and takes no style offsets")
+        generator = self.network if network is None else network
+        image: Tensor = generator(ws, maps, noise)
+        return image
+
+    def move(self, code: Code, moves: Sequence[tuple[Direction, float]]) -> Code:
+        """Appearance adds up in w; shape moves saturate (`shape.moves`); relief amounts add up."""
+        for direction, _ in moves:
+            if direction.vector is not None and direction.space == "style":
+                raise PackFormatError(
+                    f"direction {direction.name!r} is in style space, which this pack lacks"
+                )
+        moved = move_appearance(code, moves)
+        look = dict(code.look)
+        for direction, strength in moves:
+            for name, amount in direction.look.items():
+                look[name] = look.get(name, 0.0) + strength * direction.scale * float(amount)
+        if code.shape is None:
+            return replace(moved, look=look)
+        steps = [(d.shape, s * d.scale) for d, s in moves if d.shape]
+        return replace(moved, look=look, shape=apply_moves(self.shape, code.shape, steps))
+
+    def change(
+        self,
+        before: Code,
+        after: Code,
+        *,
+        quad: np.ndarray,
+        crop_code: np.ndarray,
+        recon: np.ndarray,
+        edited: np.ndarray,
+        matte: np.ndarray,
+    ) -> ChangeFields:
+        """The plate moved and relit, the generator's own change on top, a new mouth where there is none.
+
+        Everything fades towards the matte's edge. Equal codes give equal `edit` and `recon`, and no flow.
+        """
+        if before.shape is None or after.shape is None:
+            raise InternalError("a geometry-aware pack was run without shape codes")
+        size = crop_code.shape[0]
+        old, new = _resized(recon, size), _resized(edited, size)
+        kept = (1 - self.trust) * crop_code + self.trust * old
+        if before.shape is after.shape and before.look == after.look:
+            gain = self.trust * _inwards(_resized(matte, size))[..., None]
+            return ChangeFields((kept + gain * (new - old)).astype(np.float32), kept.astype(np.float32))
+        crop_lin = shoulder_decode(crop_code).astype(np.float32)
+        look = {
+            name: after.look.get(name, 0.0) - before.look.get(name, 0.0)
+            for name in {*before.look, *after.look}
+        }
+        fields = change_fields(
+            self.shape,
+            before.shape,
+            after.shape,
+            quad=quad,
+            crop_lin=crop_lin,
+            look=look | expression_look(self.shape, before.shape, after.shape),
+        )
+        return self._mixed(_faded(fields, _inwards(_resized(matte, size))), crop_code, crop_lin, old, new)
+
+    def _mixed(
+        self, fields: Fields, crop_code: np.ndarray, crop_lin: np.ndarray, old: np.ndarray, new: np.ndarray
+    ) -> ChangeFields:
+        fade = fields.fade[..., None]
+        generated = old + fade * (new - old)
+        moved = shoulder_encode(_whole(warp(crop_lin, fields.flow), fields.flow) * fields.ratio)
+        mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
+        share = fields.revealed[..., None]
+        edit = (1 - share) * ((1 - self.trust) * moved + self.trust * generated) + share * mouth
+        kept = (1 - self.trust) * crop_code + self.trust * old
+        as_float = (a.astype(np.float32) for a in (edit, kept, fields.flow, 1 - fields.revealed))
+        return ChangeFields(*as_float)
+
+
+def _inwards(matte: np.ndarray) -> np.ndarray:
+    """(S, S) 0 at the matte's edge and outside, 1 well inside it."""
+    inside = cv2.distanceTransform((matte > 1 / 1024).astype(np.uint8), cv2.DIST_L2, 5)
+    reach = _FALLOFF * len(matte)
+    framed = np.pad(np.ones(np.array(matte.shape) - 2, np.uint8), 1)
+    edge = cv2.distanceTransform(framed, cv2.DIST_L2, 5)
+    return np.asarray(smoothstep(np.minimum(inside, edge) / reach), np.float32)
+
+
+def _faded(fields: Fields, fade: np.ndarray) -> Fields:
+    """Flow, gain and new mouth times `fade` (S, S)."""
+    wide = fade[..., None]
+    return replace(
+        fields,
+        flow=fields.flow * wide,
+        ratio=1 + (fields.ratio - 1) * wide,
+        revealed=fields.revealed * fade,
+        fade=fields.fade * fade,
+    )
+
+
+def _whole(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The picture (S, S, 3) with seams between surfaces (lids, lips) softened by a pixel."""
+    torn = np.zeros(flow.shape[:2], np.uint8)
+    for axis in (0, 1):
+        step = np.abs(np.diff(flow, axis=axis)).max(2) > _TORN_PX
+        torn |= np.pad(step, [(0, 1) if k == axis else (0, 0) for k in (0, 1)])
+        torn |= np.pad(step, [(1, 0) if k == axis else (0, 0) for k in (0, 1)])
+    share = cv2.GaussianBlur(torn.astype(np.float32), (0, 0), 0.7)[..., None]
+    return picture + share * (cv2.GaussianBlur(picture, (0, 0), 0.8) - picture)
+
+
+def _mouth(painted: np.ndarray, generated: np.ndarray, where: np.ndarray, trust: float) -> np.ndarray:
+    """(S, S, 3) code: the generator's mouth brought to the painted one's brightness and tint, mixed with it.
+
+    The painted one has the light of the actor's skin and the colour of the teeth that the plate shows.
+    """
+    chosen = where > 0.5
+    if chosen.sum() < 16:
+        return painted
+    shift = painted[chosen].mean(0) - generated[chosen].mean(0)
+    return painted + trust * (generated + shift - painted)
+
+
+def _resized(picture: np.ndarray, size: int) -> np.ndarray:
+    """Square picture at another size, float32: area average downwards, cubic upwards."""
+    if len(picture) == size:
+        return picture.astype(np.float32)
+    how = cv2.INTER_AREA if size < len(picture) else cv2.INTER_CUBIC
+    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=how)
