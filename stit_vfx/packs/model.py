@@ -74,14 +74,19 @@ class ChangeFields:
 
 
 class FaceModel(Protocol):
-    """A generator with its encoder. `network` holds the weights that the tune and stitch steps train."""
+    """A generator with its encoder."""
 
     resolution: int
     num_ws: int
     w_dim: int
     crop_size: int
-    network: nn.Module
     schedule: Mapping[str, Any]
+    """How the pack wants to be tuned: `steps`, `lr`, `batch`, `stitch_steps`, `stitch_lr`, where it says."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What holds the weights that the tune and stitch steps train, in place."""
+        ...
 
     def fit(
         self, landmarks: np.ndarray, weights: np.ndarray, *, cuts: Sequence[int] = ()

@@ -155,8 +155,8 @@ class Schedule(_Section):
 class PackSpec(_Section):
     """The whole file. `sha256` has every file of the pack but pack.json itself.
 
-    `crop_size` is the side of the crop that is put back (default: the model's choice); `trust` holds shares of
-    the generator, 0..1, in what a geometry-aware pack puts back, by region.
+    `crop_size` is the side of the crop that is put back (default: the model's choice); `trust` holds shares
+    of the generator, 0..1, in what a geometry-aware pack puts back, by region.
     """
 
     model_config = ConfigDict(
