@@ -59,7 +59,8 @@ class GeometryModel:
         config = generator.config
         if config.maps != len(CHANNELS):
             raise PackFormatError(f"the generator takes {config.maps} maps; the shape gives {len(CHANNELS)}")
-        self.shape, self.network, self.encoder = shape, generator, encoder
+        self.shape, self.encoder = shape, encoder
+        self.network: nn.Module = generator
         self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
         self.crop_size = max(crop_size, config.resolution)
         self.trust, self.mouth_trust = trust, mouth_trust
@@ -186,6 +187,7 @@ class GeometryModel:
         share = fields.revealed[..., None]
         edit = (1 - share) * ((1 - self.trust) * moved + self.trust * generated) + share * mouth
         kept = (1 - self.trust) * crop_code + self.trust * old
+        edit = np.where(fade == 0, kept, edit)
         as_float = (a.astype(np.float32) for a in (edit, kept, fields.flow, 1 - fields.revealed))
         return ChangeFields(*as_float)
 

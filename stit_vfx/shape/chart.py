@@ -34,9 +34,9 @@ class Hole:
     def distance(self, points_deg: Array) -> Array:
         """(...,) signed distance to the rim in degrees, to first order; negative inside the hole."""
         scaled = (points_deg - self.centre) / np.array(self.radii)
-        level = np.hypot(scaled[..., 0], scaled[..., 1])
+        level = np.maximum(np.hypot(scaled[..., 0], scaled[..., 1]), 1e-6)
         slope = np.hypot(scaled[..., 0] / self.radii[0], scaled[..., 1] / self.radii[1])
-        return level * (level - 1.0) / np.maximum(slope, 1e-9)
+        return level * (level - 1.0) / np.maximum(slope, 1e-6 / min(self.radii))
 
     def rim(self, angle_rad: Array) -> Array:
         """(..., 2) points of the rim; angle 0 is the corner at the larger azimuth, pi/2 the top."""

@@ -28,6 +28,7 @@ _FADE_CM = 4.5  # around the head the flow is gone after this
 _BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
 _SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
 _SLIT_CM = 0.2
+_STILL_PX = 1e-3  # less is rounding: what does not move keeps its bits
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 
 
@@ -135,6 +136,7 @@ def _fields(
     flow, revealed = _mouth_flow(flow, exact, inside, shown, parts, before)
     fade = border_fade(size)
     flow = flow * fade[..., None]
+    flow[np.abs(flow).max(2) < _STILL_PX] = 0
     warped = warp(crop_lin, flow)
     surface = Surface.of(model, before, after, visible)
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)

@@ -168,6 +168,9 @@ def _lid_source(
 def _ball_source(x: Array, y: Array, eye_flow: Array, columns: _Columns, px_per_cm: float) -> Array:
     """(rows, columns, 2) source of the eyeball, held within what the plate shows of it."""
     inset = _INSET_CM * px_per_cm
-    high = columns.upper[0][:, 1] + inset
-    low = np.maximum(columns.lower[0][:, 1] - inset, high)
+    (high_old, high_new), (low_old, low_new) = (
+        [c[:, 1] for c in pair] for pair in (columns.upper, columns.lower)
+    )
+    high = high_old + np.clip(high_old - high_new, 0, inset)  # opened: what comes out was under the lid
+    low = np.maximum(low_old - np.clip(low_new - low_old, 0, inset), high)
     return np.stack([x + eye_flow[..., 0], np.clip(y + eye_flow[..., 1], high, low)], -1)

@@ -45,7 +45,7 @@ def estimate_light(normal: Array, colour_lin: Array, weight: Array) -> Light:
     seen = (colour_lin @ LUMA).astype(np.float64)
     level = float(np.average(seen, weights=weight + 1e-9)) if len(seen) else 1.0
     level = max(level, 1e-6)
-    calm = np.diag([0.0, *[0.004] * 3, *[0.03] * 5])  # prefer flat light where the data do not object
+    calm = np.diag([0.0, *[0.001] * 3, *[0.01] * 5])  # prefer flat light where the data do not object
     solution, trust = np.zeros(9), weight.astype(np.float64)
     for _ in range(_ROUNDS):
         total = trust.sum() + 1e-9

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stit_vfx.errors import InternalError, PackFormatError
+from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
+from stit_vfx.packs.geometry import GeometryModel
+from stit_vfx.packs.model import Code, Direction
+from stit_vfx.shape.model import ShapeModel
+from stit_vfx.training.directions import default_directions
+
+SIZE = 192
+WHOLE = np.ones((SIZE, SIZE), np.float32)
+
+
+@pytest.fixture(scope="module")
+def geometry(model: ShapeModel) -> GeometryModel:
+    torch.manual_seed(0)
+    config = GeometryConfig(resolution=32, w_dim=16, channel_base=256, channel_max=16)
+    return GeometryModel(model, GeometrySynthesis(config), GeometryEncoder(config), crop_size=SIZE)
+
+
+@pytest.fixture
+def code(geometry: GeometryModel, face) -> Code:
+    return Code(np.zeros((geometry.num_ws, geometry.w_dim), np.float32), face(seed=1))
+
+
+@pytest.fixture(scope="module")
+def crop() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (np.array([0.6, 0.5, 0.45]) + rng.normal(0, 0.02, (SIZE, SIZE, 1))).astype(np.float32)
+
+
+def direction(name: str) -> Direction:
+    entry = next(d for d in default_directions() if d["name"] == name)
+    return Direction(name, name, shape=entry["shape"], look=entry["look"])
+
+
+def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    recon = np.random.default_rng(seed).random((32, 32, 3)).astype(np.float32)
+    return recon, np.clip(recon + 0.1, 0, 1)
+
+
+def test_a_shot_goes_through_all_of_it(geometry: GeometryModel, model: ShapeModel, face, quad) -> None:
+    codes = [face({"mouthSmile": 0.1 * k}, seed=1) for k in range(3)]
+    marks = np.stack([c.project(model.marks(c))[:, :2] for c in codes])
+    shapes = geometry.fit(marks, np.ones(3))
+    quads = np.stack([quad] * 3)
+    maps = geometry.maps(shapes, quads)
+    assert maps.shape == (3, 10, 32, 32)
+    ws = geometry.encode(torch.zeros(3, 3, 32, 32), shapes, quads)
+    assert ws.shape == (3, geometry.num_ws, geometry.w_dim)
+    assert geometry.synthesize(ws, maps).shape == (3, 3, 32, 32)
+
+
+def test_equal_codes_and_pictures_change_nothing(geometry, code, crop, quad) -> None:
+    recon, _ = pictures()
+    same = geometry.change(
+        code,
+        code,
+        quad=quad,
+        crop_code=crop,
+        recon=recon,
+        edited=recon,
+        matte=WHOLE,
+    )
+    assert np.array_equal(same.edit, same.recon)
+    assert same.flow is None
+
+
+def test_equal_shapes_in_different_objects_change_nothing_either(geometry, code, crop, quad) -> None:
+    recon, _ = pictures()
+    other = Code(code.ws, code.shape.but(age=0.0))
+    same = geometry.change(
+        code,
+        other,
+        quad=quad,
+        crop_code=crop,
+        recon=recon,
+        edited=recon,
+        matte=WHOLE,
+    )
+    assert np.abs(same.edit - same.recon).max() < 1e-5
+    assert same.flow is None or not same.flow.any()
+
+
+def test_nothing_changes_at_the_border_of_the_matte(geometry, code, crop, quad) -> None:
+    recon, edited = pictures()
+    matte = np.zeros((SIZE, SIZE), np.float32)
+    matte[30:160, 30:160] = 1
+    after = geometry.move(code, [(direction("smile"), 1.0), (direction("yaw"), 0.5)])
+    fields = geometry.change(code, after, quad=quad, crop_code=crop, recon=recon, edited=edited, matte=matte)
+    outside = matte == 0
+    assert np.abs(fields.edit - fields.recon)[outside].max() < 1e-4
+    assert np.abs(fields.flow[outside]).max() == 0
+    assert np.abs(fields.flow).max() > 1
+    assert (fields.residual[outside] == 1).all()
+
+
+def test_an_opened_mouth_lets_the_plates_detail_go(geometry, code, crop, quad) -> None:
+    recon, edited = pictures()
+    after = geometry.move(code, [(direction("mouth_open"), 1.0)])
+    fields = geometry.change(
+        code,
+        after,
+        quad=quad,
+        crop_code=crop,
+        recon=recon,
+        edited=edited,
+        matte=WHOLE,
+    )
+    assert fields.residual.min() < 0.2
+    assert 50 < (fields.residual < 0.5).sum() < 0.1 * SIZE * SIZE
+
+
+def test_looks_and_rows_add_up(geometry: GeometryModel, code: Code) -> None:
+    vector = np.ones(geometry.w_dim, np.float32)
+    age = Direction("age", "age", vector=vector, shape={"age": 1.0}, look={"age": 1.0}, scale=2.0)
+    moved = geometry.move(code, [(age, 0.25), (direction("smile"), 0.5)])
+    assert moved.look == {"age": 0.5}
+    assert moved.shape.age == 0.5
+    assert np.allclose(moved.ws, 0.5)
+
+
+def test_style_directions_and_missing_shapes_are_refused(geometry: GeometryModel, code: Code) -> None:
+    style = Direction("s", "s", "style", np.ones(8, np.float32))
+    with pytest.raises(PackFormatError):
+        geometry.move(code, [(style, 1.0)])
+    with pytest.raises(InternalError):
+        geometry.maps(None, np.zeros((1, 4, 2)))
