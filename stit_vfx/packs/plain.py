@@ -24,6 +24,8 @@ FLOW_PX = (128, 512)
 CHANGED = (0.01, 0.04)
 # Flow there and back that misses by this share of the crop's side: half of the plate's detail is kept.
 ASTRAY = 1 / 256
+# Half is also kept where the moved reconstruction differs from the edit by this much code: new content.
+NEW = 0.15
 
 
 class PlainModel:
@@ -95,7 +97,7 @@ class PlainModel:
         back, there = dense_flow(new, old), dense_flow(old, new)
         changed = _changed(old, new)
         flow = _resize(back * changed[..., None], size) * (size / work)
-        residual = 1 - changed * (1 - _found(back, there))
+        residual = 1 - changed * (1 - _found(back, there) * _explained(old, new, back))
         return ChangeFields(_resize(edited, size), _resize(recon, size), flow, _resize(residual, size))
 
 
@@ -132,13 +134,26 @@ def _changed(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 def _found(back: np.ndarray, there: np.ndarray) -> np.ndarray:
     """(h, w) 0..1: 1 where going back and there again ends at the start."""
-    height, width = back.shape[:2]
+    miss = np.linalg.norm(back + _moved(there, back), axis=-1) / (ASTRAY * back.shape[1])
+    return _softly(1 / (1 + miss * miss))
+
+
+def _explained(old: np.ndarray, new: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """(h, w) 0..1: 1 where the reconstruction, moved by the flow, looks like the edit."""
+    miss = _softly(np.abs(_moved(old, back) - new).max(-1)) / NEW
+    return _softly(1 / (1 + miss * miss))
+
+
+def _moved(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The picture (h, w, C) with every pixel p taken from p + flow."""
+    height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    again = cv2.remap(
-        there, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    miss = np.linalg.norm(back + again, axis=-1) / (ASTRAY * width)
-    return cv2.GaussianBlur(1 / (1 + miss * miss), (0, 0), max(width / 128, 0.8)).astype(np.float32)
+    place = x + flow[..., 0], y + flow[..., 1]
+    return cv2.remap(picture, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _softly(field: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(field.astype(np.float32), (0, 0), max(field.shape[1] / 128, 0.8))
 
 
 def _resize(picture: np.ndarray, size: int) -> np.ndarray:
