@@ -134,9 +134,10 @@ def _changed(
     plate where that is brighter still.
     """
     plate_code = code.encode(plate_lin)
-    delta_code = DELTA[change.mode](change, plate_code, roi)
-    new_lin = code.decode(np.minimum(plate_code + delta_code, CODE_LIMIT))
-    # Log encodings have no code for some of the light that a plate can hold; such pixels stay.
+    with np.errstate(invalid="ignore"):
+        delta_code = DELTA[change.mode](change, plate_code, roi)
+        new_lin = code.decode(np.minimum(plate_code + delta_code, CODE_LIMIT))
+    # A generator that fails gives NaN, and log encodings have no code for some light: such pixels stay.
     changed = (delta_code != 0).any(-1) & np.isfinite(plate_code).all(-1) & ~np.isnan(new_lin).any(-1)
     limit = np.maximum(HALF_MAX, np.abs(plate_lin))
     limited = changed & (np.abs(new_lin) > limit).any(-1)
@@ -205,7 +206,8 @@ def _moves_px(change: Change) -> int:
     if change.flow is None:
         return 0
     plate_px_per_crop_px = quad_side(change.quad) / change.flow.shape[0]
-    return int(np.ceil(np.abs(change.flow).max() * plate_px_per_crop_px))
+    reach_px = np.abs(np.nan_to_num(change.flow, posinf=0, neginf=0)).max() * plate_px_per_crop_px
+    return int(np.ceil(min(reach_px, quad_side(change.quad))))
 
 
 def _seen_at(change: Change, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
@@ -229,23 +231,26 @@ def _delta(change: Change, plate_code: np.ndarray, roi: Roi) -> np.ndarray:
 def _detail(change: Change, plate_code: np.ndarray, roi: Roi) -> np.ndarray:
     """e + w (P(p') - r(c')) - P: c is a pixel in the crop, c' = c + flow its source, p' that in the plate.
 
-    Written as (e - r) + (w P(p') - P) + (r - w r(c')), each of which is exactly zero where nothing changes.
+    Written as (e - r) + (P(p') - P) + (r - r(c')) - (1 - w) (P(p') - r(c')), each exactly zero where nothing
+    changes.
     """
     to_crop, here = _seen_at(change, roi)
     still = sample_crop(change.recon, here, change.quad)
     moved_code, moved_recon = plate_code, still
     if change.flow is not None:
-        flow = sample_crop(change.flow, here, change.quad)
+        flow = np.nan_to_num(sample_crop(change.flow, here, change.quad), posinf=0, neginf=0)
         there = here + flow
         source = apply_matrix(np.linalg.inv(to_crop), there) - roi[:2]
         moves = (np.abs(flow) > STILL_PX).any(-1, keepdims=True)
         moved_code = np.where(moves, sample_within(plate_code, source), plate_code)
         moved_recon = np.where(moves, sample_crop(change.recon, there, change.quad), still)
     edited = sample_crop(change.edit - change.recon, here, change.quad)
+    delta = edited + (moved_code - plate_code) + (still - moved_recon)
     if change.residual is None:
-        return edited + (moved_code - plate_code) + (still - moved_recon)
-    kept = sample_crop(change.residual, here, change.quad)[..., None]
-    return edited + (kept * moved_code - plate_code) + (still - kept * moved_recon)
+        return delta
+    # Sampled as what is lost, since a sampled 0 is 0 but a sampled 1 may be 0.9999999.
+    lost = sample_crop(1 - change.residual, here, change.quad)[..., None]
+    return delta - lost * (moved_code - moved_recon)
 
 
 def sample_within(plate_code: np.ndarray, points: np.ndarray) -> np.ndarray:

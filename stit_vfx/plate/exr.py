@@ -12,8 +12,9 @@ import errno
 import io
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -244,9 +245,10 @@ def _opened(path: Path, scan: Scan, frame: int | None, *, pixels: bool) -> Itera
             data[offset : offset + len(patch)] = patch
         source = io.BytesIO(data)
     try:
-        with OpenEXR.File(
-            source, separate_channels=True, header_only=not pixels, num_threads=_THREADS
-        ) as file:
+        # The library prints what it leaves out; standard output belongs to results.
+        with redirect_stdout(sys.stderr):
+            file = OpenEXR.File(source, separate_channels=True, header_only=not pixels, num_threads=_THREADS)
+        with file:
             yield file.parts
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         raise PlateDamagedError(
