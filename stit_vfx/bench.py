@@ -21,6 +21,7 @@ from stit_vfx.errors import (
     FrameRangeError,
     JobFieldError,
     MemoryLimitError,
+    PlateError,
     PlateMissingError,
     PlateSizeError,
     UnknownDirectionError,
@@ -57,6 +58,7 @@ class Bench:
     reporter: Reporter
     cancel: Cancel
     dry: bool = False
+    unreadable: dict[int, PlateError] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
 
     def refer(self, step: str, key: str) -> str:
@@ -186,7 +188,8 @@ def open_bench(
     device = choose_device(options, reporter)
     plate = open_plate(job.plate, colourspace=job.colourspace, config=options.ocio)
     job = job.with_defaults(frames=plate.frames)
-    _check_frames(job, plate)
+    unreadable = _check_frames(job, plate, options)
+    _check_quads(job)
     pack = load_pack(job.pack, device=device, search=options.pack_path)
     _check_edits(job, pack)
     if plate.colour.guessed:
@@ -212,6 +215,7 @@ def open_bench(
         reporter=reporter,
         cancel=cancel,
         dry=dry,
+        unreadable=unreadable,
     )
 
 
@@ -245,9 +249,15 @@ def choose_device(options: RunOptions, reporter: Reporter | None = None) -> str:
     return f"cuda:{number or 0}"
 
 
-def _check_frames(job: Job, plate: Plate) -> None:
-    """Every frame to read exists and is as large as the others (headers only)."""
+def _check_frames(job: Job, plate: Plate, options: RunOptions) -> dict[int, PlateError]:
+    """Every frame to read exists, is whole and as large as the others, as far as headers tell.
+
+    Returns the frames that are not, where the run may go on without them.
+    """
     wanted = job.read_frames()
+    if options.on_frame_error != "stop":
+        found = {frame: _checked(plate, (wanted[0], frame)) for frame in wanted}
+        return {frame: error for frame, error in found.items() if error is not None}
     if missing := sorted(set(wanted) - set(plate.frames)):
         from stit_vfx.plate.sequence import format_frames
 
@@ -257,6 +267,22 @@ def _check_frames(job: Job, plate: Plate) -> None:
             hint="Deliver them, or leave them out of the job's frames",
         )
     plate.check(wanted)
+    return {}
+
+
+def _checked(plate: Plate, frames: tuple[int, ...]) -> PlateError | None:
+    try:
+        plate.check(frames)
+    except PlateError as error:
+        return error
+    return None
+
+
+def _check_quads(job: Job) -> None:
+    from stit_vfx.face.align import load_quads
+
+    if job.quads is not None:
+        load_quads(job.quads)
 
 
 def _check_edits(job: Job, pack: Pack) -> None:
@@ -280,7 +306,9 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 def _delivered(job: Job, options: RunOptions) -> tuple[int, ...]:
     if options.frames is None:
         return job.frame_numbers()
-    if odd := sorted(set(options.frames) - set(job.frame_numbers())):
+    # A chunk of the first steps may also be made of frames that are only tuned to.
+    known = job.read_frames() if options.step in ("align", "invert", "tune") else job.frame_numbers()
+    if odd := sorted(set(options.frames) - set(known)):
         raise FrameRangeError(
             f"frame {odd[0]} is not one of the job's frames", hint=f"The job has {job.frames}"
         )

@@ -164,12 +164,24 @@ def find_tracks(bench: Bench, key: str) -> Sequence[FaceTrack]:
 
     def pictures() -> Iterator[tuple[int, np.ndarray]]:
         for number, frame in enumerate(frames):
-            yield frame, bench.seen8(frame)
+            if (picture8 := seen8(bench, frame)) is not None:
+                yield frame, picture8
             bench.progress("align", number + 1, len(frames), frame=frame)
 
     tracks = track_faces(pictures(), bench.finder)
     entry.store(tracks_to_arrays(tracks), meta={"finder": bench.finder.name, "licence": bench.finder.licence})
     return tracks
+
+
+def seen8(bench: Bench, frame: int) -> np.ndarray | None:
+    """The frame as a face finder sees it; None if it cannot be read and the run may go on without it."""
+    try:
+        return bench.seen8(frame)
+    except PlateError as error:
+        if bench.options.on_frame_error == "stop":
+            raise
+        bench.unreadable[frame] = error
+        return None
 
 
 def aligned_from(bench: Bench, tracks_key: str, tracks: Sequence[FaceTrack]) -> Aligned:
@@ -193,7 +205,7 @@ def crop_quads(bench: Bench, track: FaceTrack) -> dict[int, np.ndarray]:
     if bench.job.quads is not None:
         own = load_quads(bench.job.quads, frames=bench.job.read_frames())
         quads.update({frame: quad for frame, quad in own.items() if frame in quads})
-    return quads
+    return {frame: quad for frame, quad in quads.items() if frame not in bench.unreadable}
 
 
 def crop_of(bench: Bench, aligned: Aligned, frame: int) -> Crop:
