@@ -28,14 +28,18 @@ from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.fit import fit_shot
 from stit_vfx.shape.flow import Fields, change_fields, smoothstep, warp
+from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.moves import apply_moves, expression_look
 
 CROP_SIZE = 512
-TRUST = 0.3  # share of the generator in what the plate shows; the rest is the plate, moved and relit
+TRUST = 0.3  # share of the generator's own change to the skin, on top of the plate moved and relit
 MOUTH_TRUST = 0.35  # share of the generator in a mouth that the plate does not show; the rest is painted
 _FALLOFF = 0.05  # share of the crop's side over which the change grows from the matte's edge
+_MOST = 0.35  # of log light: no more of a generator's change than this
+_DIM = 0.02  # linear light below which its pictures say little
+_TINT = 0.3
 _TORN_PX = 1.5  # neighbours whose sources lie further apart belong to different surfaces
 
 
@@ -152,21 +156,21 @@ class GeometryModel:
     ) -> ChangeFields:
         """The plate moved and relit, the generator's own change on top, a new mouth where there is none.
 
-        Everything fades towards the matte's edge. Equal codes give equal `edit` and `recon`, and no flow.
+        `recon` is the crop itself: what the generator gets wrong about it cancels, and its residual is pure
+        detail. Everything fades towards the matte's edge. Equal codes give equal `edit` and `recon`, and no
+        flow.
         """
         if before.shape is None or after.shape is None:
             raise InternalError("a geometry-aware pack was run without shape codes")
         size = crop_code.shape[0]
-        old, new = _resized(recon, size), _resized(edited, size)
-        kept = (1 - self.trust) * crop_code + self.trust * old
+        old, new, fade = _resized(recon, size), _resized(edited, size), _inwards(_resized(matte, size))
         if before.shape is after.shape and before.look == after.look:
-            gain = self.trust * _inwards(_resized(matte, size))[..., None]
-            return ChangeFields((kept + gain * (new - old)).astype(np.float32), kept.astype(np.float32))
+            gain = np.exp(_learned(old, new) * (self.trust * fade)[..., None])
+            edit = np.where(gain == 1, crop_code, shoulder_encode(shoulder_decode(crop_code) * gain))
+            return ChangeFields(edit.astype(np.float32), crop_code.astype(np.float32))
         crop_lin = shoulder_decode(crop_code).astype(np.float32)
-        look = {
-            name: after.look.get(name, 0.0) - before.look.get(name, 0.0)
-            for name in {*before.look, *after.look}
-        }
+        names = {*before.look, *after.look}
+        look = {name: after.look.get(name, 0.0) - before.look.get(name, 0.0) for name in names}
         fields = change_fields(
             self.shape,
             before.shape,
@@ -175,20 +179,20 @@ class GeometryModel:
             crop_lin=crop_lin,
             look=look | expression_look(self.shape, before.shape, after.shape),
         )
-        return self._mixed(_faded(fields, _inwards(_resized(matte, size))), crop_code, crop_lin, old, new)
+        return self._mixed(_faded(fields, fade), crop_code, crop_lin, old, new)
 
     def _mixed(
         self, fields: Fields, crop_code: np.ndarray, crop_lin: np.ndarray, old: np.ndarray, new: np.ndarray
     ) -> ChangeFields:
-        fade = fields.fade[..., None]
-        generated = old + fade * (new - old)
-        moved = shoulder_encode(_whole(warp(crop_lin, fields.flow), fields.flow) * fields.ratio)
+        """The plate moved and relit, with what the generator changes beyond; a new mouth where needed."""
+        learned = _learned(warp(old, fields.flow), new) * (self.trust * fields.skin)[..., None]
+        moved_lin = _whole(warp(crop_lin, fields.flow), fields.flow)
+        moved = shoulder_encode(moved_lin * fields.ratio * np.exp(learned))
         mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
         share = fields.revealed[..., None]
-        edit = (1 - share) * ((1 - self.trust) * moved + self.trust * generated) + share * mouth
-        kept = (1 - self.trust) * crop_code + self.trust * old
-        edit = np.where(fade == 0, kept, edit)
-        as_float = (a.astype(np.float32) for a in (edit, kept, fields.flow, 1 - fields.revealed))
+        edit = (1 - share) * moved + share * mouth
+        edit = np.where(fields.fade[..., None] == 0, crop_code, edit)
+        as_float = (a.astype(np.float32) for a in (edit, crop_code, fields.flow, 1 - fields.revealed))
         return ChangeFields(*as_float)
 
 
@@ -210,7 +214,19 @@ def _faded(fields: Fields, fade: np.ndarray) -> Fields:
         ratio=1 + (fields.ratio - 1) * wide,
         revealed=fields.revealed * fade,
         fade=fields.fade * fade,
+        skin=fields.skin * fade,
     )
+
+
+def _learned(old_code: np.ndarray, new_code: np.ndarray) -> np.ndarray:
+    """Log gain (S, S, 3) of light between a generator's two pictures: mostly brightness, softly limited.
+
+    It lights a face in its own way: neither a tint nor a large step of it belongs on the actor. A gain, for a
+    step of code would be a glare in highlights, which the code's shoulder holds close together.
+    """
+    old, new = (np.log(np.maximum(shoulder_decode(np.minimum(c, 1)), 0) + _DIM) for c in (old_code, new_code))
+    luma = ((new - old) @ LUMA)[..., None]
+    return np.asarray(_MOST * np.tanh(luma / _MOST) + _TINT * _MOST * np.tanh((new - old - luma) / _MOST))
 
 
 def _whole(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:

@@ -38,7 +38,8 @@ class Fields:
 
     `ratio` (S, S, 3): gain in linear light there. `revealed` (S, S) 0..1: the edit shows the mouth's inside
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
-    the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge.
+    the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge. `skin` (S, S)
+    0..1: firmly on the face's skin.
     """
 
     flow: Array
@@ -48,6 +49,7 @@ class Fields:
     inside: Array
     face: Array
     fade: Array
+    skin: Array
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _fields(
     warped = warp(crop_lin, flow)
     surface = Surface.of(model, before, after, visible)
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
-    ratio = 1 + (ratio - 1) * (fade * _soft_inside(certain, 0.2 * px_per_cm))[..., None]
+    firm = fade * _soft_inside(certain, 0.2 * px_per_cm)
+    ratio = 1 + (ratio - 1) * firm[..., None]
     mouth = after.raster.image(paint(model, after.raster, skin_luma=skin_luma))
     mouth = _matched(mouth, warped, inside & (parts == TEETH), shown) * _lip_shadow(inside, px_per_cm)
     soft = max(0.6, 0.035 * px_per_cm)
@@ -152,6 +155,7 @@ def _fields(
         cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft),
         face,
         fade,
+        firm.astype(np.float32),
     )
 
 
@@ -282,4 +286,5 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         up(fields.inside),
         up(fields.face.astype(np.float32)) > 0.5,
         up(fields.fade),
+        up(fields.skin),
     )

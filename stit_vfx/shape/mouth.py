@@ -17,6 +17,7 @@ _ENAMEL, _GUM, _DARK = (
     np.array([0.34, 0.13, 0.12]),
     np.array([0.075, 0.022, 0.020]),
 )
+_TONGUE = np.array([0.21, 0.075, 0.070])
 _SKIN_LUMA = 0.36  # reflectance of average skin, to turn its brightness into that of the light
 # Right edges of the teeth along the arch from the middle, centimetres.
 _UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
@@ -34,7 +35,9 @@ def paint(model: ShapeModel, raster: Raster, *, skin_luma: float) -> Array:
     lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM)
     is_upper = place[:, 2] + 0.42 * x**2 > lips[2] - 0.75 - 0.11
     teeth = np.where(is_upper[:, None], upper, 0.82 * lower)
-    colour = np.where((part == TEETH)[:, None], teeth, _DARK)
+    tongue = np.clip((lips[1] - 0.5 - place[:, 1]) / 0.9, 0, 1) * np.clip(1.7 - np.abs(x), 0, 1)
+    behind = _DARK + (_TONGUE - _DARK) * (tongue**1.5)[:, None]
+    colour = np.where((part == TEETH)[:, None], teeth, behind)
     recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0) * (1 - 0.55 * np.clip(np.abs(x) / 2.4, 0, 1) ** 1.5)
     return (colour * recess[:, None] * min(skin_luma / _SKIN_LUMA, 4.0)).astype(np.float32)
 

@@ -25,9 +25,9 @@ Array = np.ndarray
 
 LOOKS = ("age", "smile", "raise", "frown")  # amounts, about -1..1; below 0 lifts the actor's own creases
 LOWEST, HIGHEST = 0.62, 1.30
-_FORM_LOWEST, _FORM_HIGHEST = 0.74, 1.28
+_FORM_LOWEST, _FORM_HIGHEST = 0.78, 1.14  # highlights must not outshine the plate
 _DRAWN = {"age": 1.5, "smile": 0.7, "raise": 0.8, "frown": 0.7}
-_OWN_AGE = 1.2  # how much deeper the actor's own creases get at age 1
+_OWN_AGE = 0.95  # how much deeper the actor's own creases get at age 1
 _OWN_YOUNG = 0.75  # how far they are lifted at age -1
 _DEEPEST = 0.35  # of log brightness that counts as a crease; more is a shadow or a hair
 # Light that goes through skin reddens grooves (d'Eon et al. 2007): the gain's exponent by channel.
@@ -135,7 +135,7 @@ def _own_creases(surface: Surface, warped_lin: Array, skin: Array, look: Mapping
         return np.zeros(skin.shape, np.float32)
     luma = np.log(np.maximum(warped_lin @ LUMA, 1e-3))
     px = surface.px_per_cm
-    fine = cv2.GaussianBlur(luma, (0, 0), max(0.5, 0.03 * px))
+    fine = cv2.GaussianBlur(luma, (0, 0), max(0.5, 0.045 * px))
     creases = np.zeros_like(luma)
     for width_cm in (0.25, 0.6):
         creases = creases + 0.5 * (fine - _mean_within(fine, skin, width_cm * px))

@@ -26,8 +26,8 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "vertex_indices.json").write_text(json.dumps({"expressions": ["jawOpen", "mouthPucker"]}))
     (folder / "generic_neutral_mesh.obj").write_text(obj(points))
     for k in range(3):
-        (folder / f"identity{k:03d}.obj").write_text(obj(points + [0, 0, k]))
-    (folder / "jawOpen.obj").write_text(obj(points + [0, -1, 0]))
+        (folder / f"identity{k:03d}.obj").write_text(obj(points + np.array([0, 0, k])))
+    (folder / "jawOpen.obj").write_text(obj(points + np.array([0, -1, 0])))
     (folder / "mouthPucker.obj").write_text(obj(points * 0.5))
     return tmp_path / "kit"
 
