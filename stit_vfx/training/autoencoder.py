@@ -191,17 +191,21 @@ def train(
     folder: Path,
     *,
     config: GeometryConfig | None = None,
+    until: int | None = None,
     minutes_between: float = 3.0,
     say: Say = print,
 ) -> Run:
-    """Train to the recipe's last step; `folder` receives checkpoint.pt and sheet.png every few minutes."""
+    """Train to the recipe's last step, or stop at step `until` of it.
+
+    `folder` receives checkpoint.pt and sheet.png every few minutes and at the end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     run = resume(recipe, config or GeometryConfig(), folder / "checkpoint.pt")
     started, saved, loss = time.monotonic(), time.monotonic(), float("nan")
-    first = run.step
-    while run.step < recipe.steps:
+    first, last = run.step, recipe.steps if until is None else min(until, recipe.steps)
+    while run.step < last:
         loss = run.advance(faces.training(run.step, recipe.batch))
-        if time.monotonic() - saved > 60 * minutes_between or run.step == recipe.steps:
+        if time.monotonic() - saved > 60 * minutes_between or run.step == last:
             run.save(folder / "checkpoint.pt")
             write_sheet(run.average, faces, folder / "sheet.png")
             each = (time.monotonic() - started) / (run.step - first)
@@ -213,15 +217,17 @@ def train(
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="folder of faces and maps")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the run")
-@click.option("--steps", default=6000)
+@click.option("--steps", default=6000, help="length of the rate's cosine")
+@click.option("--until", default=None, type=int, help="stop at this step")
 @click.option("--batch", default=4)
 @click.option("--seed", default=0)
 @click.option("--threads", default=1)
-def main(data: Path, out: Path, steps: int, batch: int, seed: int, threads: int) -> None:
+def main(data: Path, out: Path, steps: int, until: int | None, batch: int, seed: int, threads: int) -> None:
     """Train generator and encoder on synthetic faces."""
     torch.set_num_threads(threads)
     faces = FaceBatches.load(data, seed=seed)
-    train(faces, Recipe(steps, batch=batch, seed=seed), out, say=lambda line: print(line, flush=True))
+    recipe = Recipe(steps, batch=batch, seed=seed)
+    train(faces, recipe, out, until=until, say=lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of everything. `pairs` of faces are drawn for each direction."""
+    """How much of everything. Training stops at step `until` of a cosine over `steps`.
+
+    `pairs` of faces are drawn for each direction.
+    """
 
     size: int
     images: int
     held_out: int
     steps: int
+    until: int
     shape_steps: int
     pairs: int
 
@@ -42,8 +46,8 @@ class Preset:
 
 
 PRESETS = {
-    "smoke": Preset(size=32, images=24, held_out=8, steps=4, shape_steps=4, pairs=2),
-    "cpu-2h": Preset(size=128, images=8000, held_out=64, steps=6000, shape_steps=6000, pairs=96),
+    "smoke": Preset(size=32, images=24, held_out=8, steps=4, until=4, shape_steps=4, pairs=2),
+    "cpu-2h": Preset(size=128, images=8000, held_out=64, steps=6000, until=6000, shape_steps=6000, pairs=96),
 }
 
 
@@ -62,7 +66,8 @@ def run_recipe(
     make_dataset(source, folder / "faces", images=preset.images, size=preset.size, seed=seed, say=say)
     make_maps(ShapeModel.load(shape), folder / "faces", say=say)
     faces = FaceBatches.load(folder / "faces", held_out=preset.held_out, seed=seed)
-    train(faces, Recipe(preset.steps, seed=seed), folder / "run", config=preset.config, say=say)
+    recipe = Recipe(preset.steps, seed=seed)
+    train(faces, recipe, folder / "run", config=preset.config, until=preset.until, say=say)
     export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
     return folder / "pack"
 

@@ -9,7 +9,7 @@ from stit_vfx.errors import PackDamagedError, PackFormatError, PackMissingError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.packs.schema import read_spec
 from stit_vfx.shape.maps import CHANNELS
-from stit_vfx.training.autoencoder import Recipe, Run, resume
+from stit_vfx.training.autoencoder import Recipe, Run, resume, train
 from stit_vfx.training.batches import Batch, FaceBatches, mirror, relight
 from stit_vfx.training.dataset import load_shard, pending, shard_path, shards, worker_share
 from stit_vfx.training.export import digest
@@ -91,6 +91,16 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path):
     for ours, theirs in ((whole.networks, rest.networks), (whole.average, rest.average)):
         for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
             assert torch.equal(a, b)
+
+
+def test_a_run_stops_where_it_is_told_to_and_says_how_it_does(finished, tmp_path):
+    faces, said = FaceBatches.load(finished / "faces", held_out=8), []
+    config = PRESETS["smoke"].config
+    run = train(faces, Recipe(steps=5, batch=2), tmp_path, config=config, until=2, say=said.append)
+    assert run.step == 2
+    assert said[-1].startswith("step 2 loss")
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+    assert train(faces, Recipe(steps=5, batch=2), tmp_path, config=config, say=said.append).step == 5
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
