@@ -51,8 +51,8 @@ class Locality:
 class TuneSettings:
     """`steps` counts updates, except in schedule `paper`, where it counts rounds over all frames.
 
-    None: chosen by the number of frames. `tolerance` is the relative gain per `window` updates below which
-    the default schedule stops; 0 never stops early.
+    None: chosen by the number of frames. `tolerance` is the relative gain per `window` updates (at least a
+    round over all frames) below which the default schedule stops; 0 never stops early.
     """
 
     schedule: Literal["default", "paper"] = "default"
@@ -341,7 +341,8 @@ class _Run:
 
     def converged(self) -> bool:
         """Whether the last window gained less than the tolerance over the one before."""
-        window = self.settings.window
+        # A window sees every frame, or hard and easy frames would look like loss and gain.
+        window = max(self.settings.window, -(-len(self.frames.frames) // self.settings.batch))
         if not self.settings.tolerance or self.step % window or self.step < 2 * window:
             return False
         before, now = np.mean(self.losses[-2 * window : -window]), np.mean(self.losses[-window:])
