@@ -5,9 +5,11 @@ Linear light, as reflectance times a brightness that the caller takes from the a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from stit_vfx.shape.model import TEETH, ShapeModel
+from stit_vfx.shape.model import MOUTH, TEETH, ShapeModel
 from stit_vfx.shape.raster import Raster
 
 Array = np.ndarray
@@ -26,9 +28,17 @@ _UPPER_CM, _LOWER_CM = 0.92, 0.78  # height of a crown
 
 
 def paint(model: ShapeModel, raster: Raster, *, skin_luma: float) -> Array:
-    """(n, 3) linear colour at the raster's pixels; meaningful where they belong to the mouth's inside."""
-    place = raster.read(model.neutral)
+    """(n, 3) linear colour at the raster's pixels; 0 where they do not belong to the mouth's inside."""
     part = model.parts[raster.corners[:, 0]]
+    mouth = np.flatnonzero((part == TEETH) | (part == MOUTH))
+    out = np.zeros((len(part), 3), np.float32)
+    if len(mouth):
+        inside = replace(raster, pixels=mouth, corners=raster.corners[mouth], weights=raster.weights[mouth])
+        out[mouth] = _paint(model, inside.read(model.neutral), part[mouth], skin_luma)
+    return out
+
+
+def _paint(model: ShapeModel, place: Array, part: Array, skin_luma: float) -> Array:
     lips = model.landmark_modes[0, [62, 66]].mean(0)
     x, depth = place[:, 0] - lips[0], lips[2] - place[:, 2]
     upper = _teeth(x, place[:, 1] - (lips[1] - 0.22), _UPPER_EDGES, _UPPER_CM)

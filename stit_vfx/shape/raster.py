@@ -29,9 +29,10 @@ class Raster:
 
     def read(self, values: Array) -> Array:
         """(n, ...) vertex values (V, ...) interpolated at the covered pixels."""
-        picked = values[self.corners]
-        weights = self.weights.reshape(*self.weights.shape, *(1,) * (values.ndim - 1))
-        return (picked * weights).sum(1, dtype=np.float32)
+        values = values.astype(np.float32, copy=False)
+        weights = self.weights.T.reshape(3, -1, *(1,) * (values.ndim - 1))
+        first, second, third = (values[c] * w for c, w in zip(self.corners.T, weights, strict=True))
+        return np.asarray(first + second + third)
 
     def image(self, values: Array, fill: float = 0.0) -> Array:
         """(H, W, ...) float32 from values (n, ...) at the covered pixels."""
@@ -50,11 +51,13 @@ class Raster:
 def rasterise(points: Array, triangles: Array, shape: tuple[int, int]) -> Raster:
     """points (V, 3): x, y in px with centres at integers, y down, and depth. Back faces are dropped."""
     height, width = shape
-    corner = points[triangles].astype(np.float32)
-    low = np.ceil(corner[:, :, :2].min(1)).clip(0, None).astype(np.int32)
-    high = np.minimum(np.floor(corner[:, :, :2].max(1)), [width - 1, height - 1]).astype(np.int32)
+    corner = points.astype(np.float32)[triangles]
+    a, b, c = (corner[:, k, :2] for k in range(3))
+    low = np.ceil(np.minimum(np.minimum(a, b), c)).clip(0, 1e6).astype(np.int32)
+    high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)), [width - 1, height - 1]).clip(-1e6)
+    high = high.astype(np.int32)
     box = high - low + 1
-    u, v = corner[:, 1, :2] - corner[:, 0, :2], corner[:, 2, :2] - corner[:, 0, :2]
+    u, v = b - a, c - a
     area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]  # negative in front: y is down
     seen = np.flatnonzero((box > 0).all(1) & (box <= _LARGEST_PX).all(1) & (area < -1e-9))
     owner, x, y = _candidates(low[seen], box[seen])
@@ -67,7 +70,7 @@ def rasterise(points: Array, triangles: Array, shape: tuple[int, int]) -> Raster
     inside = (second >= -1e-5) & (third >= -1e-5) & (second + third <= 1 + 1e-5)
     owner, second, third = owner[inside], second[inside], third[inside]
     weights = np.stack([1 - second - third, second, third], 1)
-    depth = np.einsum("nk,nk->n", weights, corner[owner, :, 2])
+    depth = sum(weights[:, k] * corner[owner, k, 2] for k in range(3))
     pixels = (y[inside] * width + x[inside]).astype(np.intp)
     keep = _nearest(pixels, depth, height * width)
     return Raster(shape, pixels[keep], triangles[owner[keep]], weights[keep], depth[keep])
