@@ -30,12 +30,21 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Steps up to `last`. Rates fall from their peaks along a cosine that reaches the floor at step `end`."""
+
+    last: int
+    encoder: float
+    generator: float
+    end: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What a training run depends on, beside the faces. The penalties keep w small and its rows alike."""
 
-    steps: int
+    phases: tuple[Phase, ...]
     batch: int = 4
-    rate: float = 2e-3
     warm_up: int = 100
     floor: float = 0.02
     w_weight: float = 1e-3
@@ -44,10 +53,23 @@ class Recipe:
     average: float = 0.999
     seed: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to `floor` of the rate."""
-        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / self.steps))
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * (self.floor + (1 - self.floor) * cosine)
+    @classmethod
+    def plain(cls, steps: int, *, batch: int = 4, seed: int = 0) -> Recipe:
+        """One phase. The generator's weights are equalised, of unit size, and want ten times the rate."""
+        return cls((Phase(steps, encoder=5e-4, generator=5e-3, end=steps),), batch=batch, seed=seed)
+
+    @property
+    def steps(self) -> int:
+        return self.phases[-1].last
+
+    def rates_at(self, step: int) -> tuple[float, float]:
+        """Of encoder and generator; the first steps of all are a linear warm-up."""
+        starts = [0, *(phase.last for phase in self.phases)]
+        number = next((k for k, phase in enumerate(self.phases) if step < phase.last), len(self.phases) - 1)
+        phase, start = self.phases[number], starts[number]
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - start) / (phase.end - start)))
+        share = min(1.0, (step + 1) / self.warm_up) * (self.floor + (1 - self.floor) * cosine)
+        return phase.encoder * share, phase.generator * share
 
 
 class AutoEncoder(nn.Module):
@@ -79,13 +101,14 @@ class Run:
     def start(cls, recipe: Recipe, config: GeometryConfig) -> Run:
         torch.manual_seed(recipe.seed)
         networks = AutoEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        adam = torch.optim.AdamW(networks.parameters(), recipe.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        groups = [{"params": list(part.parameters())} for part in (networks.encoder, networks.generator)]
+        adam = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
         return cls(recipe, networks, copy.deepcopy(networks).requires_grad_(False), adam)
 
     def advance(self, batch: Batch) -> float:
         """One step; returns the loss of the picture."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.recipe.rate_at(self.step)
+        for group, rate in zip(self.adam.param_groups, self.recipe.rates_at(self.step), strict=True):
+            group["lr"] = rate
         crop, target, maps = (
             x.contiguous(memory_format=torch.channels_last) for x in (batch.crop, batch.target, batch.maps)
         )
@@ -191,21 +214,17 @@ def train(
     folder: Path,
     *,
     config: GeometryConfig | None = None,
-    until: int | None = None,
     minutes_between: float = 3.0,
     say: Say = print,
 ) -> Run:
-    """Train to the recipe's last step, or stop at step `until` of it.
-
-    `folder` receives checkpoint.pt and sheet.png every few minutes and at the end.
-    """
+    """Train to the recipe's last step; `folder` receives checkpoint.pt and sheet.png every few minutes."""
     folder.mkdir(parents=True, exist_ok=True)
     run = resume(recipe, config or GeometryConfig(), folder / "checkpoint.pt")
     started, saved, loss = time.monotonic(), time.monotonic(), float("nan")
-    first, last = run.step, recipe.steps if until is None else min(until, recipe.steps)
-    while run.step < last:
+    first = run.step
+    while run.step < recipe.steps:
         loss = run.advance(faces.training(run.step, recipe.batch))
-        if time.monotonic() - saved > 60 * minutes_between or run.step == last:
+        if time.monotonic() - saved > 60 * minutes_between or run.step == recipe.steps:
             run.save(folder / "checkpoint.pt")
             write_sheet(run.average, faces, folder / "sheet.png")
             each = (time.monotonic() - started) / (run.step - first)
@@ -217,17 +236,16 @@ def train(
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="folder of faces and maps")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the run")
-@click.option("--steps", default=6000, help="length of the rate's cosine")
-@click.option("--until", default=None, type=int, help="stop at this step")
+@click.option("--steps", default=6000)
 @click.option("--batch", default=4)
 @click.option("--seed", default=0)
 @click.option("--threads", default=1)
-def main(data: Path, out: Path, steps: int, until: int | None, batch: int, seed: int, threads: int) -> None:
+def main(data: Path, out: Path, steps: int, batch: int, seed: int, threads: int) -> None:
     """Train generator and encoder on synthetic faces."""
     torch.set_num_threads(threads)
     faces = FaceBatches.load(data, seed=seed)
-    recipe = Recipe(steps, batch=batch, seed=seed)
-    train(faces, recipe, out, until=until, say=lambda line: print(line, flush=True))
+    recipe = Recipe.plain(steps, batch=batch, seed=seed)
+    train(faces, recipe, out, say=lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from stit_vfx.gan.geometry import GeometryConfig
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.network import save_network
 from stit_vfx.training import shape_network
-from stit_vfx.training.autoencoder import Recipe, train
+from stit_vfx.training.autoencoder import Phase, Recipe, train
 from stit_vfx.training.batches import FaceBatches
 from stit_vfx.training.conditioning import make_maps
 from stit_vfx.training.dataset import make_dataset
@@ -25,16 +25,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of everything. Training stops at step `until` of a cosine over `steps`.
-
-    `pairs` of faces are drawn for each direction.
-    """
+    """How much of everything. `pairs` of faces are drawn for each direction."""
 
     size: int
     images: int
     held_out: int
-    steps: int
-    until: int
+    phases: tuple[Phase, ...]
     shape_steps: int
     pairs: int
 
@@ -45,9 +41,17 @@ class Preset:
         return GeometryConfig(self.size, channel_max=32) if small else GeometryConfig(self.size)
 
 
+# The second phase was added while the built-in pack was trained: the encoder's rate had been too high, the
+# generator's too low. A new recipe would use `Recipe.plain`.
+_BUILT_IN = (
+    Phase(3804, encoder=2e-3, generator=2e-3, end=6000),
+    Phase(4800, encoder=5e-4, generator=5e-3, end=4800),
+)
 PRESETS = {
-    "smoke": Preset(size=32, images=24, held_out=8, steps=4, until=4, shape_steps=4, pairs=2),
-    "cpu-2h": Preset(size=128, images=8000, held_out=64, steps=6000, until=6000, shape_steps=6000, pairs=96),
+    "smoke": Preset(
+        size=32, images=24, held_out=8, phases=(Phase(4, 5e-4, 5e-3, 4),), shape_steps=4, pairs=2
+    ),
+    "cpu-2h": Preset(size=128, images=8000, held_out=64, phases=_BUILT_IN, shape_steps=6000, pairs=96),
 }
 
 
@@ -66,8 +70,8 @@ def run_recipe(
     make_dataset(source, folder / "faces", images=preset.images, size=preset.size, seed=seed, say=say)
     make_maps(ShapeModel.load(shape), folder / "faces", say=say)
     faces = FaceBatches.load(folder / "faces", held_out=preset.held_out, seed=seed)
-    recipe = Recipe(preset.steps, seed=seed)
-    train(faces, recipe, folder / "run", config=preset.config, until=preset.until, say=say)
+    recipe = Recipe(preset.phases, seed=seed)
+    train(faces, recipe, folder / "run", config=preset.config, say=say)
     export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
     return folder / "pack"
 

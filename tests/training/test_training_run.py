@@ -9,7 +9,7 @@ from stit_vfx.errors import PackDamagedError, PackFormatError, PackMissingError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.packs.schema import read_spec
 from stit_vfx.shape.maps import CHANNELS
-from stit_vfx.training.autoencoder import Recipe, Run, resume, train
+from stit_vfx.training.autoencoder import Phase, Recipe, Run, resume, train
 from stit_vfx.training.batches import Batch, FaceBatches, mirror, relight
 from stit_vfx.training.dataset import load_shard, pending, shard_path, shards, worker_share
 from stit_vfx.training.export import digest
@@ -77,7 +77,7 @@ def test_too_few_faces_are_refused(finished):
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path):
-    recipe = Recipe(steps=6)
+    recipe = Recipe.plain(6)
     whole = Run.start(recipe, CONFIG)
     for step in range(6):
         whole.advance(toy_batch(step))
@@ -93,33 +93,33 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bits(tmp_path):
             assert torch.equal(a, b)
 
 
-def test_a_run_stops_where_it_is_told_to_and_says_how_it_does(finished, tmp_path):
+def test_a_run_goes_to_its_last_step_and_says_how_it_does(finished, tmp_path):
     faces, said = FaceBatches.load(finished / "faces", held_out=8), []
-    config = PRESETS["smoke"].config
-    run = train(faces, Recipe(steps=5, batch=2), tmp_path, config=config, until=2, say=said.append)
+    run = train(faces, Recipe.plain(2, batch=2), tmp_path, config=PRESETS["smoke"].config, say=said.append)
     assert run.step == 2
     assert said[-1].startswith("step 2 loss")
     assert (tmp_path / "sheet.png").stat().st_size > 0
-    assert train(faces, Recipe(steps=5, batch=2), tmp_path, config=config, say=said.append).step == 5
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
-    Run.start(Recipe(steps=6), CONFIG).save(tmp_path / "checkpoint.pt")
+    Run.start(Recipe.plain(6), CONFIG).save(tmp_path / "checkpoint.pt")
     with pytest.raises(PackFormatError):
-        resume(Recipe(steps=7), CONFIG, tmp_path / "checkpoint.pt")
+        resume(Recipe.plain(7), CONFIG, tmp_path / "checkpoint.pt")
 
 
 def test_training_lowers_the_loss():
-    run = Run.start(Recipe(steps=200, warm_up=5), CONFIG)
+    run = Run.start(replace(Recipe.plain(200), warm_up=5), CONFIG)
     losses = [run.advance(toy_batch(0)) for _ in range(60)]
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_the_rate_warms_up_and_falls_to_its_floor():
-    recipe = Recipe(steps=1000, rate=1.0, warm_up=100, floor=0.02)
-    assert recipe.rate_at(0) == pytest.approx(0.01)
-    assert recipe.rate_at(500) == pytest.approx(0.51, abs=1e-6)
-    assert recipe.rate_at(1000) == pytest.approx(0.02)
+def test_rates_warm_up_once_and_fall_to_the_floor_in_each_phase():
+    recipe = Recipe((Phase(500, 1.0, 2.0, end=1000), Phase(600, 4.0, 8.0, end=600)), warm_up=100, floor=0.02)
+    assert recipe.steps == 600
+    assert recipe.rates_at(0) == pytest.approx((0.01, 0.02))
+    assert recipe.rates_at(499) == pytest.approx((0.51, 1.02), rel=0.01)
+    assert recipe.rates_at(500) == pytest.approx((4.0, 8.0))
+    assert recipe.rates_at(600) == pytest.approx((0.08, 0.16))
 
 
 def test_mirroring_turns_sideways_quantities_and_nothing_else():
