@@ -8,7 +8,7 @@ that drifts, zooms and rolls, timecode and frame rate in the header.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def run_demo(
         pack="builtin",
         consent="public-domain photograph (NASA)",
     )
-    return pipeline.run(job, out=out, reporter=reporter, cancel=cancel, options=replace(options))
+    return pipeline.run(job, out=out, reporter=reporter, cancel=cancel, options=options)
 
 
 def remove(out: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stit_vfx.plate.colour import CodeSpace
-from stit_vfx.plate.warp import coverage, crop
+from stit_vfx.plate.warp import coverage, crop, quad_roi
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ def cut(plate_lin: np.ndarray, quad: np.ndarray, *, size: int, code: CodeSpace) 
                spread them (the composite leaves them as they are)
     quad       (4, 2) plate px, rows NW SW SE NE
     """
-    plate_code = code.encode(np.where(np.isfinite(plate_lin), plate_lin, 0).astype(np.float32))
+    x0, y0, x1, y1 = quad_roi(quad, plate_lin.shape[:2], margin=8)
+    near_lin = plate_lin[y0:y1, x0:x1] if x1 > x0 and y1 > y0 else plate_lin[:1, :1]
+    near_code = code.encode(np.where(np.isfinite(near_lin), near_lin, 0).astype(np.float32))
     return Crop(
-        crop(plate_code, quad, size).astype(np.float32),
+        crop(near_code, quad - (x0, y0), size).astype(np.float32),
         coverage(quad, size, plate_lin.shape[:2]).astype(np.float32),
     )
