@@ -420,7 +420,8 @@ def as_text(event: Mapping[str, Any]) -> str:
         case "error":
             return str(event["text"])
         case "result":
-            return "\n".join(f"{output['kind']}: {output['path']}" for output in event["outputs"])
+            places = [f"{output['kind']}: {output['path']}" for output in event["outputs"]]
+            return "\n".join([*places, *event.get("notes", ())])
     return ""
 
 

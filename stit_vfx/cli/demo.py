@@ -19,7 +19,9 @@ def command(out: Path, **words: Any) -> int:
     session = start(words, job="demo")
 
     from stit_vfx.demo import run_demo
+    from stit_vfx.measure.words import told
 
     result = run_demo(out, reporter=session.reporter, cancel=session.cancel, options=run_options(words))
-    session.reporter.result(result.outputs, version=result.version, measured=result.measured)
+    notes = told(result.measured)
+    session.reporter.result(result.outputs, version=result.version, measured=result.measured, notes=notes)
     return int(result.exit_status)

@@ -81,9 +81,11 @@ def command(job_file: Path | None, **words: Any) -> int:
         return 0
 
     from stit_vfx import pipeline
+    from stit_vfx.measure.words import told
 
     result = pipeline.run(job, out=out, reporter=session.reporter, cancel=session.cancel, options=options)
-    session.reporter.result(result.outputs, version=result.version, measured=result.measured)
+    notes = told(result.measured)
+    session.reporter.result(result.outputs, version=result.version, measured=result.measured, notes=notes)
     if words["as_json"]:
         show(vars(result), "", as_json=True)
     return result.exit_status

@@ -14,7 +14,7 @@ PAPER = (26, 26, 28)
 MATTE_TINT = np.array([255, 60, 60], np.float32)
 GAP_PX = 8
 LINE_PX = 26
-FACE_PX = 384
+FACE_PX = 320
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _square_around(
 ) -> tuple[int, int, int, int]:
     """A square of at least FACE_PX around the face, kept inside the picture where it fits."""
     x0, y0, x1, y1 = box
-    side = int(max(FACE_PX, 1.5 * max(x1 - x0, y1 - y0)))
+    side = int(max(FACE_PX, 1.1 * max(x1 - x0, y1 - y0)))
     side = min(side, *shape)
     left = int(np.clip((x0 + x1 - side) / 2, 0, shape[1] - side))
     top = int(np.clip((y0 + y1 - side) / 2, 0, shape[0] - side))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stit_vfx.measure.words import told
 from stit_vfx.plate.colour import CodeSpace
 from stit_vfx.plate.exr import read_exr
 from stit_vfx.plate.source import Plate, open_plate
@@ -16,6 +17,7 @@ from stit_vfx.review.sheet import SheetFrame, contact_sheet, write_png
 from stit_vfx.shot import Shot, Version
 
 SHEET_FRAMES = 4
+FACE_SHARE = 0.6
 SHEET_NAME = "contact_sheet.png"
 
 
@@ -39,7 +41,7 @@ def write_review(
     sheet, movie = version.preview_path(SHEET_NAME), version.preview_path(movie_name(version))
     shown = [_sheet_frame(version, plate, code, frame, records[frame]) for frame in _spread(records)]
     if shown:
-        write_png(sheet, contact_sheet(shown, title=_title(version), notes=_notes(measured or {})))
+        write_png(sheet, contact_sheet(shown, title=_title(version), notes=told(measured or {})))
     write_movie(movie, _comps(version, code, list(records)), fps=plate.fps or _fps(version, records))
     return {"sheet": sheet, "movie": movie}
 
@@ -57,12 +59,14 @@ def _sheet_frame(
     version: Version, plate: Plate, code: CodeSpace, frame: int, record: Mapping[str, Any]
 ) -> SheetFrame:
     quad = np.array(record["meta"]["quad"])
+    # The crop takes in hair and shoulders; the face fills its inner half.
+    face = quad.mean(axis=0) + (quad - quad.mean(axis=0)) * FACE_SHARE
     return SheetFrame(
         frame=frame,
         plate8=code.to_display8(plate.read(frame).rgb()),
         edit8=code.to_display8(read_exr(version.comp_path(frame), frame).rgb()),
         matte=read_exr(version.matte_path(frame), frame).rgb()[..., 0],
-        face_box=(*quad.min(axis=0), *quad.max(axis=0)),
+        face_box=(*face.min(axis=0), *face.max(axis=0)),
     )
 
 
@@ -85,13 +89,3 @@ def _title(version: Version) -> str:
         for edit in job.edits
     )
     return f"{job.shot} {version.name}: {edits}"
-
-
-def _notes(measured: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name.replace('_', ' ')}: {_short(value)}" for name, value in measured.items() if value is not None
-    ]
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
