@@ -11,14 +11,14 @@ StitError                       code       exit   when
 │   └── FacePickError           STIT-E107     2   the job picks a face that the shot does not have
 ├── PackError                   STIT-E200     4   a model pack
 │   ├── PackMissingError        STIT-E201     4   no pack of that name on this machine
-│   ├── PackDamagedError        STIT-E202     4   a file is absent, unreadable or not the one that was recorded
+│   ├── PackDamagedError        STIT-E202     4   a file is absent, unreadable or not the one recorded
 │   ├── PackFormatError         STIT-E203     4   pack.json or a weight file is not what the schema says
 │   └── PackNewerError          STIT-E204     4   a pack schema newer than this engine
 ├── PlateError                  STIT-E300     3   the plate
 │   ├── PlateMissingError       STIT-E301     3   no such file, empty folder, or a gap in the range
 │   ├── PlateDamagedError       STIT-E302     3   truncated, empty, or does not decompress
 │   ├── PlateUnsupportedError   STIT-E303     3   deep, subsampled, no RGB, or a format that is not read
-│   ├── PlateSizeError          STIT-E304     3   frames of different sizes or windows, or larger than the limit
+│   ├── PlateSizeError          STIT-E304     3   frames of different sizes, or larger than the limit
 │   └── PlateWriteError         STIT-E305     3   a frame that cannot be written as its source is
 ├── FaceError                   STIT-E310     3   the face
 │   ├── NoFaceError             STIT-E311     3   no face in the shot, or none in the picked place

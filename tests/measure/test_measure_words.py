@@ -6,7 +6,13 @@ from stit_vfx.measure.words import told
 def test_a_report_is_told_in_lines_and_small_changes_are_left_out() -> None:
     lines = told(
         {
-            **{"checked": 12, "unsafe": (), "descriptor_distance": 0.3533, "tl_id": 0.9999, "jitter_ratio": 1.013},
+            **{
+                "checked": 12,
+                "unsafe": (),
+                "descriptor_distance": 0.3533,
+                "tl_id": 0.9999,
+                "jitter_ratio": 1.013,
+            },
             "strength": {"mouth_width": -0.0501, "brow_height": 0.004},
         }
     )

@@ -27,7 +27,7 @@ def sheet_frame(frame: int, *, height: int = 540, width: int = 960) -> SheetFram
 def test_faces_are_shown_at_the_plates_own_pixels() -> None:
     shown = sheet_frame(1001)
     sheet = contact_sheet([shown], title="a")
-    cut = shown.plate8[58 : 58 + FACE_PX, 308 : 308 + FACE_PX]
+    cut = shown.plate8[90 : 90 + FACE_PX, 340 : 340 + FACE_PX]
     rows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], (1, 64))[:, :, 0]
     found = (rows == cut[0, :64, 0]).all(-1)
     assert found.any()
