@@ -27,7 +27,7 @@ from stit_vfx.errors import (
     UnknownDirectionError,
 )
 from stit_vfx.events import Cancel, Reporter
-from stit_vfx.job import Job
+from stit_vfx.job import Edit, Job
 from stit_vfx.options import RunOptions
 from stit_vfx.shot import Shot, Version
 
@@ -139,7 +139,7 @@ class Bench:
         )
         return [(direction, strength) for direction, strength in pairs if strength != 0]
 
-    def _direction(self, edit: Any) -> Any:
+    def _direction(self, edit: Edit) -> Any:
         from dataclasses import replace
 
         direction = self.pack.directions[edit.direction]
@@ -293,9 +293,20 @@ def _check_edits(job: Job, pack: Pack) -> None:
                 f"edits[{number}].direction: pack {pack.name} has no direction {edit.direction!r}",
                 hint=_did_you_mean(edit.direction, known),
             )
+        _check_range(number, edit, pack.directions[edit.direction].range)
         rows = pack.model.num_ws
         if edit.layers and max(edit.layers) >= rows:
             raise JobFieldError(f"edits[{number}].layers: the pack has layers 0 to {rows - 1}")
+
+
+def _check_range(number: int, edit: Edit, allowed: tuple[float, float]) -> None:
+    given = [edit.strength or 0.0] if edit.keys is None else list(edit.keys.values())
+    low, high = allowed
+    if odd := [strength for strength in given if not low <= strength <= high]:
+        raise JobFieldError(
+            f"edits[{number}]: {edit.direction} goes from {low:g} to {high:g} in this pack, not to {odd[0]:g}",
+            hint="stit packs show lists every direction's range",
+        )
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:

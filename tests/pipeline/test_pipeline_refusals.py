@@ -135,3 +135,13 @@ def test_a_damaged_frame_can_be_left_out(job: Any, copied: Path, tmp_path: Path)
         of(job, copied), out=tmp_path, device="cpu", on_frame_error="skip", allow_partial=True
     )
     assert allowed.exit_status == 0
+
+
+def test_a_strength_beyond_what_the_pack_allows(plate: str, tmp_path: Path) -> None:
+    from stit_vfx.job import Job
+
+    edits = [{"direction": "frown", "strength": -0.5}]
+    frown = Job.from_data({"schema": "stit.job/1", "plate": plate, "edits": edits})
+    error = refused(frown, tmp_path)
+    assert (error.code, error.exit_status) == ("STIT-E101", 2)
+    assert "0 to 1" in str(error)
