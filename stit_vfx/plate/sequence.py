@@ -27,7 +27,7 @@ _TERM_OPENJD = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+)(?:\s*:\s*(-?\d+))?)?", re.A
 # digits are part of the name (`sh010`), and `v0003` is a version.
 _NUMBERED = re.compile(r"((?:.*[._-])?)(\d+)(\.[A-Za-z0-9]+)", re.ASCII)
 _TOUCHING = re.compile(r"(.*[^0-9._\-vV])(\d{4,})(\.[A-Za-z0-9]+)", re.ASCII)
-_PADDING = re.compile(r"#+|@+|%0?(\d*)d|\$F(\d*)")
+_PADDING = re.compile(r"#+|@+|%0?\d*d|\$F\d*")
 
 PICTURES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -56,13 +56,9 @@ def parse_frames_openjd(text: str) -> tuple[int, ...]:
 
 def format_frames(frames: Iterable[int]) -> str:
     """The shortest text that `parse_frames` reads as these frames: equal sets give equal texts."""
-    rest = sorted(set(frames))
-    terms: list[str] = []
-    while rest:
-        length = _run_length(rest)
-        terms.append(_spell(rest[:length]))
-        del rest[:length]
-    return ",".join(terms)
+    import fileseq
+
+    return str(fileseq.framesToFrameRange(sorted(set(frames)), sort=False))
 
 
 @dataclass(frozen=True)
@@ -126,21 +122,22 @@ def _collect(text: str, read: Callable[[str], Collection[int]]) -> tuple[int, ..
     return tuple(sorted(found))
 
 
-def _term(term: str, text: str) -> range | list[int]:
+def _term(term: str, text: str) -> Collection[int]:
+    """One term, by Fileseq; what it would take further than a compositor means is refused here."""
+    import fileseq
+
     match = _TERM.fullmatch(term)
     if match is None:
         raise _unreadable(term, text)
     first, last, kind, step = match.groups()
-    start, end = _number(first, text), _number(last or first, text)
-    low, high, stride = min(start, end), max(start, end), abs(_number(step or "1", text))
+    start, end, stride = _number(first, text), _number(last or first, text), _number(step or "1", text)
     if stride == 0:
         raise FrameRangeError(f"the frames {text!r} step by 0", hint="Use a step of 1 or more")
-    stepped = range(start, end + 1, stride) if start <= end else range(start, end - 1, -stride)
-    if kind != "y":
-        return stepped
-    if high - low >= MAX_FRAMES:
-        return range(low, high + 1)
-    return sorted(set(range(low, high + 1)) - set(stepped))
+    if abs(end - start) // (1 if kind == "y" else abs(stride)) >= MAX_FRAMES:
+        return range(min(start, end), max(start, end) + 1)
+    # The direction of a step is the direction of the range, whatever its sign says.
+    plain = term if step is None else f"{start}-{end}{kind}{abs(stride)}"
+    return tuple(int(frame) for frame in fileseq.FrameSet(plain))
 
 
 def _term_openjd(term: str, text: str) -> range:
@@ -166,36 +163,20 @@ def _unreadable(term: str, text: str) -> FrameRangeError:
     return FrameRangeError(what, hint="Write 1001-1100, 1001-1100x2 or 1001,1005-1007")
 
 
-def _run_length(frames: list[int]) -> int:
-    """How many frames from the first on have one step. Two make a run only if they are neighbours."""
-    if len(frames) == 1:
-        return 1
-    step = frames[1] - frames[0]
-    length = 2
-    while length < len(frames) and frames[length] - frames[length - 1] == step:
-        length += 1
-    return length if length > 2 or step == 1 else 1
-
-
-def _spell(run: list[int]) -> str:
-    if len(run) == 1:
-        return str(run[0])
-    step = run[1] - run[0]
-    return f"{run[0]}-{run[-1]}" + (f"x{step}" if step > 1 else "")
-
-
 # files ------------------------------------------------------------------------------------------------------
 
 
 def _padded(name: str) -> tuple[str, int, str] | None:
-    """Head, width and tail of a pattern in any of the usual spellings; None for a plain name."""
+    """Head, width and tail of a pattern in any of the usual spellings, by Fileseq; None for a plain name."""
+    import fileseq
+
     found = list(_PADDING.finditer(name))
     if not found:
         return None
     match = found[-1]
-    said = match[1] if match[1] is not None else match[2]
-    width = int(said or 1) if said is not None else len(match[0])
-    return name[: match.start()], width, name[match.end() :]
+    # By default Fileseq counts four digits for each hash; Nuke and Blender count one.
+    width = fileseq.FileSequence.getPaddingNum(match[0], pad_style=fileseq.PAD_STYLE_HASH1)
+    return name[: match.start()], max(width, 1), name[match.end() :]
 
 
 def _numbered(name: str) -> tuple[str, str, str] | None:
