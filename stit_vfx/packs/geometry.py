@@ -25,6 +25,7 @@ from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
 from stit_vfx.packs.schema import PackSpec
 from stit_vfx.packs.weights import fill
 from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
+from stit_vfx.plate.composite import sample_within
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.fit import fit_shot
 from stit_vfx.shape.flow import Fields, change_fields, smoothstep, warp
@@ -179,14 +180,12 @@ class GeometryModel:
             crop_lin=crop_lin,
             look=look | expression_look(self.shape, before.shape, after.shape),
         )
-        return self._mixed(_faded(fields, fade), crop_code, crop_lin, old, new)
+        return self._mixed(_faded(fields, fade), crop_code, old, new)
 
-    def _mixed(
-        self, fields: Fields, crop_code: np.ndarray, crop_lin: np.ndarray, old: np.ndarray, new: np.ndarray
-    ) -> ChangeFields:
+    def _mixed(self, fields: Fields, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray) -> ChangeFields:
         """The plate moved and relit, with what the generator changes beyond; a new mouth where needed."""
         learned = _learned(warp(old, fields.flow), new) * (self.trust * fields.skin)[..., None]
-        moved_lin = _whole(warp(crop_lin, fields.flow), fields.flow)
+        moved_lin = _whole(_moved(crop_code, fields.flow), fields.flow)
         moved = shoulder_encode(moved_lin * fields.ratio * np.exp(learned))
         mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
         share = fields.revealed[..., None]
@@ -194,6 +193,13 @@ class GeometryModel:
         edit = np.where(fields.fade[..., None] == 0, crop_code, edit)
         as_float = (a.astype(np.float32) for a in (edit, crop_code, fields.flow, 1 - fields.revealed))
         return ChangeFields(*as_float)
+
+
+def _moved(crop_code: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The crop (S, S, 3) taken from p + flow, as light. Sampled as code and without overshoot: light of 15
+    on a tooth would ring as a black dot beside it."""
+    y, x = np.mgrid[: len(flow), : flow.shape[1]]
+    return shoulder_decode(sample_within(crop_code, np.stack([x, y], -1) + flow)).astype(np.float32)
 
 
 def _inwards(matte: np.ndarray) -> np.ndarray:

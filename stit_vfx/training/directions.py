@@ -73,6 +73,6 @@ def default_directions() -> list[dict[str, Any]]:
         _direction(
             "pucker", "Pucker", {"expression": {"mouthPucker": 0.8}, "release": {"mouthSmile": 0.7}}, low=0.0
         ),
-        _direction("yaw", "Turn", {"pose": {"yaw": 9.0}}),
-        _direction("pitch", "Nod", {"pose": {"pitch": 9.0}}),
+        _direction("yaw", "Turn", {"pose": {"yaw": 5.0}}),
+        _direction("pitch", "Nod", {"pose": {"pitch": 4.5}}),
     ]
