@@ -304,7 +304,7 @@ def _check_range(number: int, edit: Edit, allowed: tuple[float, float]) -> None:
     low, high = allowed
     if odd := [strength for strength in given if not low <= strength <= high]:
         raise JobFieldError(
-            f"edits[{number}]: {edit.direction} goes from {low:g} to {high:g} in this pack, not to {odd[0]:g}",
+            f"edits[{number}]: {edit.direction} goes from {low:g} to {high:g}, not to {odd[0]:g}",
             hint="stit packs show lists every direction's range",
         )
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # Relative cost of the steps per frame on a processor; only the progress bar reads them.
 KEPT_FRAMES = 48
-COST = {"align": 0.35, "invert": 0.1, "tune": 2.5, "edit": 0.01, "stitch": 2.5, "composite": 0.7}
+COST = {"align": 0.3, "invert": 0.05, "tune": 3.6, "edit": 0.01, "stitch": 4.1, "composite": 0.85}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from stit_vfx.steps.invert import codes_from_arrays
 
 # Seconds per frame (tune: in all) for the built-in pack on two processor cores and a 960x540 plate,
 # measured with `stit demo`; a plate's own size weighs on align and composite only.
-SECONDS = {"align": 0.45, "invert": 0.15, "tune": 75.0, "edit": 0.001, "stitch": 2.0, "composite": 0.6}
+SECONDS = {"align": 0.3, "invert": 0.05, "tune": 90.0, "edit": 0.001, "stitch": 4.1, "composite": 0.85}
 SECONDS_PIXELS = 960 * 540
 
 
