@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from stit_vfx.steps.align import Crop
     from stit_vfx.steps.tune import TuneFrame
 
-# Relative cost of the steps per frame on a processor; only the progress bar reads them.
+# Frames that the tune step keeps in memory, so that a short shot is read once.
 KEPT_FRAMES = 48
+# Relative cost of the steps per frame on a processor; only the progress bar reads them.
 COST = {"align": 0.3, "invert": 0.05, "tune": 3.6, "edit": 0.01, "stitch": 4.1, "composite": 0.85}
 
 
