@@ -313,8 +313,10 @@ class Job(_Section):
 
     @property
     def sha256(self) -> str:
-        """sha256 hex of `canonical_json`."""
-        return sha256(self.canonical_json().encode()).hexdigest()
+        """What the job asks for, in one number; the folder that it is written to is not part of it."""
+        data = self.to_data()
+        data["output"] = {name: value for name, value in data["output"].items() if name != "folder"}
+        return sha256(canonical_json(data).encode()).hexdigest()
 
     def settings_for(self, step: str, *, frame: int | None = None) -> dict[str, Any]:
         """The part of the job that a step's own code reads, normalised, for its content key.

@@ -326,3 +326,9 @@ def test_the_json_schema_names_every_field_of_the_documented_job() -> None:
     assert set(WRITTEN) <= set(schema["properties"])
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"schema", "plate", "edits"}
+
+
+def test_the_sum_of_a_job_does_not_depend_on_where_it_is_written() -> None:
+    here, there = (job(output={"folder": folder}) for folder in ("renders", "/elsewhere"))
+    assert here.sha256 == there.sha256
+    assert here.sha256 != job(seed=1).sha256
