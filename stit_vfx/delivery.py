@@ -11,8 +11,8 @@ import numpy as np
 from stit_vfx.errors import InternalError, PartialError, StitError
 
 if TYPE_CHECKING:
+    from stit_vfx.alignment import Aligned
     from stit_vfx.bench import Bench
-    from stit_vfx.pipeline import Aligned
     from stit_vfx.plate.composite import Composite
     from stit_vfx.plate.exr import Frame
 

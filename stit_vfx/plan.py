@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stit_vfx import pipeline
+from stit_vfx import alignment, pipeline
 from stit_vfx.bench import Bench, memory_need_mb, open_bench
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Job
@@ -86,11 +86,11 @@ def plan(job: Job, *, out: Path, options: RunOptions) -> Plan:
 def finished(bench: Bench) -> dict[str, int]:
     """Frames of each step that are on disk under the keys this job would use (tune: 0 or 1)."""
     done = dict.fromkeys(STEPS, 0)
-    key = pipeline.track_key(bench)
+    key = alignment.track_key(bench)
     tracks = bench.shot.entry("align", key)
     if not tracks.is_done():
         return done
-    aligned = pipeline.aligned_from(bench, key, pipeline.find_tracks(bench, key))
+    aligned = alignment.aligned_from(bench, key, alignment.find_tracks(bench, key))
     crops = (bench.shot.entry("align", aligned.key, frame=frame) for frame in aligned.frames)
     done["align"] = sum(crop.is_done() for crop in crops)
     inverted_key = pipeline.invert_key(bench, aligned)
