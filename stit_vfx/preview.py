@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter: Reporter) -> Path:
-    """Edit one frame as a draft, tuned to that frame alone, and write plate and edit side by side as a PNG.
+    """Edit one frame as a draft, tuned to that frame alone, and write plate and edit as a PNG.
 
     No version is made and nothing of the shot's folder is touched. Raises FrameRangeError for a frame that
     the job does not have.

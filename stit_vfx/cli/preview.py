@@ -17,7 +17,7 @@ from stit_vfx.cli.common import EXISTING, engine_options, run_options, start, st
 @engine_options
 @stream_options
 def command(job_file: Path, frame: int, out: Path | None, **words: Any) -> int:
-    """Edit one frame as a draft, and write plate and edit side by side. No version is made."""
+    """Edit one frame as a draft, and write plate and edit in one picture. No version is made."""
     session = start(words, job=str(job_file))
 
     from stit_vfx.job import Job

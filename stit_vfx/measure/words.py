@@ -22,7 +22,9 @@ def _safety(measured: Mapping[str, Any]) -> str:
         return ""
     if unsafe := measured.get("unsafe"):
         return f"plate safety: CHANGED OUTSIDE THE MATTE in frames {', '.join(map(str, unsafe))}"
-    return f"plate safety: {measured['checked']} frames compared, not one bit outside the matte changed"
+    count = measured["checked"]
+    frames = "1 frame" if count == 1 else f"{count} frames"
+    return f"plate safety: {frames} compared, not one bit outside the matte changed"
 
 
 def _identity(measured: Mapping[str, Any]) -> str:

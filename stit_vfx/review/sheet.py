@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -94,12 +95,25 @@ def _label(picture8: np.ndarray, text: str) -> np.ndarray:
 
 
 def _text_block(lines: Sequence[str], *, width: int, size: int) -> np.ndarray:
+    font = ImageFont.load_default(size)
+    lines = [part for line in lines for part in _wrapped(line, font, width - 8)]
     block = Image.new("RGB", (width, max(1, LINE_PX * len(lines))), PAPER)
     draw = ImageDraw.Draw(block)
-    font = ImageFont.load_default(size)
     for row, line in enumerate(lines):
         draw.text((4, row * LINE_PX + (LINE_PX - size) // 2 - 1), line, fill=INK, font=font)
     return np.asarray(block)
+
+
+def _wrapped(line: str, font: Any, width: int) -> list[str]:
+    """The line in pieces that fit a width, broken between words."""
+    pieces: list[str] = []
+    for word in line.split():
+        longer = f"{pieces[-1]} {word}" if pieces else word
+        if pieces and font.getlength(longer) <= width:
+            pieces[-1] = longer
+        else:
+            pieces.append(word)
+    return pieces
 
 
 def _stack(parts: Sequence[np.ndarray], *, gap: int = GAP_PX) -> np.ndarray:

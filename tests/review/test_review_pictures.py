@@ -65,3 +65,10 @@ def test_a_movie_has_every_frame_its_rate_and_nearly_its_colours(tmp_path: Path)
     assert frames[0].shape == (40, 60, 3)
     for shown, decoded in zip(greys, frames, strict=True):
         assert np.abs(decoded.astype(int) - shown[:40, :60]).max() <= 4
+
+
+def test_long_notes_are_wrapped_to_a_narrow_sheet() -> None:
+    narrow = contact_sheet([sheet_frame(1001)], title="t", notes=["word " * 60])
+    short = contact_sheet([sheet_frame(1001)], title="t", notes=["word"])
+    assert narrow.shape[1] == short.shape[1]
+    assert narrow.shape[0] >= short.shape[0] + 4 * 26
