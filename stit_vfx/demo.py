@@ -7,7 +7,6 @@ that drifts, zooms and rolls, timecode and frame rate in the header.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,9 +154,3 @@ def run_demo(
         consent="public-domain photograph (NASA)",
     )
     return pipeline.run(job, out=out, reporter=reporter, cancel=cancel, options=options)
-
-
-def remove(out: Path) -> None:
-    """Delete what `run_demo` wrote below `out`."""
-    for name in ("plates", "demo.stit"):
-        shutil.rmtree(out / name, ignore_errors=True)

@@ -22,7 +22,7 @@ StitError                       code       exit   when
 │   └── PlateWriteError         STIT-E305     3   a frame that cannot be written as its source is
 ├── FaceError                   STIT-E310     3   the face
 │   ├── NoFaceError             STIT-E311     3   no face in the shot, or none in the picked place
-│   ├── FaceLostError           STIT-E312     3   the face is away for frames that the job asks to edit
+│   ├── FaceLostError           STIT-E312     3   the picked face is away in every frame to deliver
 │   └── QuadFileError           STIT-E313     3   a hand-made quad file that cannot be used
 ├── MachineError                STIT-E400     4   this machine
 │   ├── DeviceError             STIT-E401     4   the device asked for is not there
@@ -52,7 +52,6 @@ WARNINGS = {
     "STIT-W305": "values beyond half float were limited to 65504",
     "STIT-W306": "the source is lossy; the result is written lossless",
     "STIT-W401": "the computation runs on the processor",
-    "STIT-W402": "the edit needs more memory than is free now",
     "STIT-W501": "no consent reference was given",
 }
 

@@ -38,7 +38,7 @@ from stit_vfx.alignment import (
 )
 from stit_vfx.bench import Bench, check_size, open_bench
 from stit_vfx.cache import Entry, content_key
-from stit_vfx.errors import PlateError, StitError
+from stit_vfx.errors import FaceLostError, PlateError, StitError
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.options import RunOptions
 
@@ -130,6 +130,12 @@ def align(bench: Bench) -> Aligned:
     key = bench.refer("track", track_key(bench))
     aligned = aligned_from(bench, key, find_tracks(bench, key))
     bench.refer("align", aligned.key)
+    if not set(bench.job.frame_numbers()) & set(aligned.frames):
+        raise FaceLostError(
+            "the picked face is away in every frame to deliver",
+            where=bench.plate.name,
+            hint="Pick another face, or check --frames",
+        )
     if away := sorted(set(bench.frames) - set(aligned.frames)):
         from stit_vfx.plate.sequence import format_frames
 

@@ -145,3 +145,14 @@ def test_a_strength_beyond_what_the_pack_allows(plate: str, tmp_path: Path) -> N
     error = refused(frown, tmp_path)
     assert (error.code, error.exit_status) == ("STIT-E101", 2)
     assert "0 to 1" in str(error)
+
+
+def test_a_face_that_is_away_in_every_frame_to_deliver(job: Any, copied: Path, tmp_path: Path) -> None:
+    from stit_vfx.plate.exr import read_exr, write_exr
+
+    last = read_exr(copied / "demo.1004.exr", 1004)
+    everywhere = np.ones(last.shape, bool)
+    write_exr(copied / "demo.1004.exr", last.with_rgb(everywhere, np.full((*last.shape, 3), 0.18)))
+    plate = str(copied / "demo.####.exr")
+    error = refused(job(plate=plate, frames="1004", tune={"frames": "1001-1004"}), tmp_path / "out")
+    assert (error.code, error.exit_status) == ("STIT-E312", 3)
