@@ -26,6 +26,7 @@ from stit_vfx.packs.schema import PackSpec
 from stit_vfx.packs.weights import fill
 from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
 from stit_vfx.plate.composite import sample_within
+from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.fit import fit_shot
 from stit_vfx.shape.flow import Fields, change_fields, smoothstep, warp
@@ -164,7 +165,11 @@ class GeometryModel:
         if before.shape is None or after.shape is None:
             raise InternalError("a geometry-aware pack was run without shape codes")
         size = crop_code.shape[0]
-        old, new, fade = _resized(recon, size), _resized(edited, size), _inwards(_resized(matte, size))
+        old, new, fade = (
+            resize_square(recon, size),
+            resize_square(edited, size),
+            _inwards(resize_square(matte, size)),
+        )
         if before.shape is after.shape and before.look == after.look:
             gain = np.exp(_learned(old, new) * (self.trust * fade)[..., None])
             edit = np.where(gain == 1, crop_code, shoulder_encode(shoulder_decode(crop_code) * gain))
@@ -256,11 +261,3 @@ def _mouth(painted: np.ndarray, generated: np.ndarray, where: np.ndarray, trust:
         return painted
     shift = painted[chosen].mean(0) - generated[chosen].mean(0)
     return painted + trust * (generated + shift - painted)
-
-
-def _resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """Square picture at another size, float32: area average downwards, cubic upwards."""
-    if len(picture) == size:
-        return picture.astype(np.float32)
-    how = cv2.INTER_AREA if size < len(picture) else cv2.INTER_CUBIC
-    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=how)

@@ -14,6 +14,7 @@ from stit_vfx.gan.e4e import Encoder
 from stit_vfx.gan.stylegan2 import Generator
 from stit_vfx.packs.directions import move_appearance
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
+from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode
 
 # A small generator still puts its change back onto a sharp crop.
@@ -93,12 +94,14 @@ class PlainModel:
         """Optical flow from the edit back to the reconstruction; detail is let go where the flow is lost."""
         size = crop_code.shape[0]
         work = int(np.clip(recon.shape[0], *FLOW_PX))
-        old, new = _resize(recon, work), _resize(edited, work)
+        old, new = resize_square(recon, work), resize_square(edited, work)
         back, there = dense_flow(new, old), dense_flow(old, new)
         changed = _changed(old, new)
-        flow = _resize(back * changed[..., None], size) * (size / work)
+        flow = resize_square(back * changed[..., None], size) * (size / work)
         residual = 1 - changed * (1 - _found(back, there) * _explained(old, new, back))
-        return ChangeFields(_resize(edited, size), _resize(recon, size), flow, _resize(residual, size))
+        return ChangeFields(
+            resize_square(edited, size), resize_square(recon, size), flow, resize_square(residual, size)
+        )
 
 
 def dense_flow(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -154,11 +157,3 @@ def _moved(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 def _softly(field: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(field.astype(np.float32), (0, 0), max(field.shape[1] / 128, 0.8))
-
-
-def _resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Square picture at another size: area average downwards, cubic upwards; float32."""
-    if picture.shape[0] == size:
-        return picture.astype(np.float32)
-    how = cv2.INTER_AREA if size < picture.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=how)

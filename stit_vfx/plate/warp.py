@@ -150,3 +150,11 @@ def sample_crop(image_crop: np.ndarray, points: np.ndarray, quad: np.ndarray) ->
         return sample(image_crop, points)
     shrunk = cv2.resize(image_crop.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
     return sample(shrunk.reshape(small, small, *image_crop.shape[2:]), (points + 0.5) * (small / size) - 0.5)
+
+
+def resize_square(picture: np.ndarray, size: int) -> np.ndarray:
+    """A square picture at another size, float32: area average downwards, cubic and unclamped upwards."""
+    if len(picture) == size:
+        return picture.astype(np.float32)
+    how = cv2.INTER_AREA if size < len(picture) else cv2.INTER_CUBIC
+    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=how)

@@ -12,6 +12,7 @@ import numpy as np
 
 from stit_vfx.packs.model import Code, FaceModel
 from stit_vfx.plate.composite import Change
+from stit_vfx.plate.warp import resize_square
 
 Mode = Literal["detail", "delta", "replace"]
 
@@ -40,18 +41,9 @@ def change_of(
         )
         return Change(mode, quad, how.edit, how.recon, how.flow, how.residual, matte)
     size = crop_code.shape[0]
-    return Change(mode, quad, enlarge(edited, size), enlarge(recon, size), None, None, matte)
+    return Change(mode, quad, resize_square(edited, size), resize_square(recon, size), None, None, matte)
 
 
 def no_change(quad: np.ndarray, crop_code: np.ndarray, matte: np.ndarray) -> Change:
     """The change of an edit at zero: the plate comes out bit for bit, with the matte it would have had."""
     return Change("delta", quad, crop_code, crop_code, None, None, matte)
-
-
-def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
-    """A generator's picture (R, R, 3) at the crop's size, bicubic, unclamped."""
-    import cv2
-
-    if picture.shape[0] == size:
-        return picture.astype(np.float32)
-    return cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
