@@ -13,7 +13,11 @@ StitError                       code       exit   when
 │   ├── PackMissingError        STIT-E201     4   no pack of that name on this machine
 │   ├── PackDamagedError        STIT-E202     4   a file is absent, unreadable or not the one recorded
 │   ├── PackFormatError         STIT-E203     4   pack.json or a weight file is not what the schema says
-│   └── PackNewerError          STIT-E204     4   a pack schema newer than this engine
+│   ├── PackNewerError          STIT-E204     4   a pack schema newer than this engine
+│   ├── PackUnsafeError         STIT-E205     4   a model file that holds what no weights need
+│   ├── PackSourceError         STIT-E206     4   a model file that is not read, or lacks something
+│   ├── PackFetchError          STIT-E207     4   a download that failed, or is not the file expected
+│   └── PackLicenceError        STIT-E208     4   terms that were not accepted
 ├── PlateError                  STIT-E300     3   the plate
 │   ├── PlateMissingError       STIT-E301     3   no such file, empty folder, or a gap in the range
 │   ├── PlateDamagedError       STIT-E302     3   truncated, empty, or does not decompress
@@ -45,6 +49,7 @@ from __future__ import annotations
 from pathlib import Path
 
 WARNINGS = {
+    "STIT-W201": "a part of the model pack is not known to be free for commercial use",
     "STIT-W301": "pixels that are not finite were left as they are",
     "STIT-W302": "the colour space was guessed",
     "STIT-W303": "the face is away in some frames, which pass through untouched",
@@ -146,6 +151,22 @@ class PackFormatError(PackError):
 
 class PackNewerError(PackError):
     code = "STIT-E204"
+
+
+class PackUnsafeError(PackError):
+    code = "STIT-E205"
+
+
+class PackSourceError(PackError):
+    code = "STIT-E206"
+
+
+class PackFetchError(PackError):
+    code = "STIT-E207"
+
+
+class PackLicenceError(PackError):
+    code = "STIT-E208"
 
 
 class PlateError(StitError):

@@ -128,19 +128,46 @@ class Face(_Section):
         return self
 
 
-class Edit(_Section):
-    """One direction of the pack and how strongly: a constant, or keys by frame."""
+class Align(_Section):
+    """How the crop follows the face. The sigmas are the published smoothing, in frames; 0 smooths nothing.
 
-    direction: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)]
+    `finder` auto: FAN where its weights are on this machine, else dlib. `scale` widens the crop.
+    """
+
+    finder: Literal["auto", "dlib", "fan", "fan-3d"] = "auto"
+    centre_sigma: Annotated[Number, Field(ge=0, le=100)] = 1.0
+    axes_sigma: Annotated[Number, Field(ge=0, le=100)] = 3.0
+    scale: Annotated[Number, Field(ge=0.5, le=3)] = 1.0
+
+
+class Edit(_Section):
+    """One direction of the pack, or a text, and how strongly: a constant, or keys by frame.
+
+    A text is what the face shall be, such as "a smiling face"; `neutral` is what it is now. Style channels
+    whose relevance to the text is up to `beta` stay; `amount` is the published factor at strength 1.
+    """
+
+    direction: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_one_line)] | None = None
+    neutral: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_one_line)] = "face"
+    beta: Annotated[Number, Field(ge=0, le=1)] = 0.12
+    amount: Annotated[Number, Field(gt=0, le=100)] = 8.0
     strength: Strength | None = None
     keys: Annotated[dict[int, Strength], Field(min_length=1), BeforeValidator(_frame_keys)] | None = None
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if (self.direction is None) == (self.text is None):
+            raise _fail("needs either direction or text", 'For example "direction": "smile"')
         if (self.strength is None) == (self.keys is None):
             raise _fail("needs either strength or keys", 'For example "strength": 0.6')
         return self
+
+    @property
+    def name(self) -> str:
+        """What the edit is called in records and on screen: the direction, or the text in quotes."""
+        return self.direction if self.direction is not None else f'"{self.text}"'
 
     def at(self, frame: int) -> float:
         """Strength on a frame: straight lines between keys, held before the first and after the last."""
@@ -156,27 +183,47 @@ class Edit(_Section):
 
 
 class Tune(_Section):
-    """The generator's tuning. `frames` null: the job's frames; pin it, and a trimmed shot stays tuned."""
+    """The generator's tuning. `frames` null: the job's frames; pin it, and a trimmed shot stays tuned.
+
+    `steps` counts rounds over all frames in schedule paper, and updates else. `locality` keeps the generator
+    as it was away from the pivots (published option).
+    """
 
     frames: FrameRange | None = None
     schedule: Literal["default", "paper"] = "default"
     steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    lr: Annotated[Number, Field(gt=0, le=1)] | None = None
+    locality: bool = False
 
 
 class Stitch(_Section):
-    """Stitching tuning. `inner` and `outer` are the published dilations, in pixels of a 1024 crop."""
+    """Stitching tuning. `inner` and `outer` are the published dilations, in pixels of a 1024 crop.
+
+    Not enabled: the edit as the tuned generator gives it. `threshold` ends a frame's loop when the border's
+    loss is below it (null: the schedule's own; 0: never); `content` weighs the loss inside; `l1` takes
+    absolute differences; `whole_image_border` makes everything around the face border.
+    """
 
     enabled: bool = True
     steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    lr: Annotated[Number, Field(gt=0, le=1)] | None = None
+    content: Annotated[Number, Field(ge=0, le=1000)] | None = None
+    threshold: Annotated[Number, Field(ge=0)] | None = None
+    l1: bool = False
+    whole_image_border: bool = False
     inner: Annotated[int, Field(ge=0, le=512)] = 0
     outer: Annotated[int, Field(ge=0, le=512)] = 50
 
 
 class Matte(_Section):
-    """`grow` (negative shrinks) and `soften` in plate pixels; `holdout`: white keeps the plate."""
+    """`grow` (negative shrinks) and `soften` in plate pixels; `holdout`: white keeps the plate.
+
+    `feather` is the published one: eroded and blurred in the crop, in pixels of a 1024 crop.
+    """
 
     grow: Annotated[Number, Field(ge=-512, le=512)] = 0.0
     soften: Annotated[Number, Field(ge=0, le=512)] = 6.0
+    feather: Annotated[int, Field(ge=0, le=256)] = 0
     holdout: FilePath | None = None
 
 
@@ -190,7 +237,11 @@ class Output(_Section):
 
 
 class Job(_Section):
-    """What is asked for, for one face of a shot. Make one with `Job.load`, `from_data` or `from_options`."""
+    """What is asked for, for one face of a shot. Make one with `Job.load`, `from_data` or `from_options`.
+
+    `freeze_fine_layers` k holds the rows of W+ from k on still over the shot, after the tuning. `tuned`: a
+    file of weights, pivots and crops that were tuned elsewhere, in place of the first three steps.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
 
@@ -201,7 +252,10 @@ class Job(_Section):
     colourspace: Line | None = None
     face: Face = Face()
     pack: FilePath = "builtin"
+    align: Align = Align()
     edits: Annotated[tuple[Edit, ...], Field(min_length=1, max_length=64)]
+    freeze_fine_layers: Annotated[int, Field(ge=0, le=63)] | None = None
+    tuned: FilePath | None = None
     tune: Tune = Tune()
     stitch: Stitch = Stitch()
     putback: Literal["detail", "delta", "replace"] = "detail"
@@ -214,7 +268,7 @@ class Job(_Section):
 
     @model_validator(mode="after")
     def _each_edit_once(self) -> Self:
-        seen = [(edit.direction, edit.layers) for edit in self.edits]
+        seen = [(edit.name, edit.layers) for edit in self.edits]
         twice = next((direction for n, (direction, _) in enumerate(seen) if seen[n] in seen[:n]), None)
         if twice is not None:
             raise _fail(f"{twice!r} is edited twice", "Give each direction once")
@@ -346,7 +400,7 @@ class Job(_Section):
     def _read_by_edit(self, frame: int | None) -> dict[str, Any]:
         if frame is None:
             return {"edits": [edit.model_dump() for edit in self.edits]}
-        return {"edits": [[edit.direction, edit.at(frame), edit.layers] for edit in self.edits]}
+        return {"edits": [[_what(edit), edit.at(frame), edit.layers] for edit in self.edits]}
 
     def _read_by_stitch(self, _frame: int | None) -> dict[str, Any]:
         # The put-back decides what the border is stitched to.
@@ -357,6 +411,10 @@ class Job(_Section):
         matte = self.matte.model_dump(include={"grow", "soften"})
         output = self.output.model_dump(exclude={"folder"})
         return {"putback": self.putback, "matte": matte, "output": output}
+
+
+def _what(edit: Edit) -> Any:
+    return edit.direction or [edit.text, edit.neutral, edit.beta, edit.amount]
 
 
 def json_schema() -> dict[str, Any]:
@@ -395,6 +453,7 @@ def _resolved(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
         ("", "plate"),
         ("", "quads"),
         ("", "pack"),
+        ("", "tuned"),
         ("matte", "holdout"),
         ("output", "folder"),
     ):
@@ -471,7 +530,7 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
 
 def _known_keys(section: int | str | None) -> list[str]:
     kinds: dict[object, type[_Section]] = {
-        **{None: Job, "face": Face, "edits": Edit, "tune": Tune},
+        **{None: Job, "align": Align, "face": Face, "edits": Edit, "tune": Tune},
         **{"stitch": Stitch, "matte": Matte, "output": Output},
     }
     return [field.alias or name for name, field in kinds[section].model_fields.items()]

@@ -42,7 +42,7 @@ def exr_attributes(job: Job, version_name: str, frame: int) -> dict[str, str]:
 def edit_text(job: Job, frame: int) -> str:
     """`smile=0.6 age=-0.25`: the edits as they are on a frame."""
     strengths = zip(job.edits, job.strengths_at(frame), strict=True)
-    return " ".join(f"{edit.direction}={strength:g}" for edit, strength in strengths)
+    return " ".join(f"{edit.name}={strength:g}" for edit, strength in strengths)
 
 
 def build_record(

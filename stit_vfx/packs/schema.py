@@ -58,7 +58,10 @@ class _Open(_Section):
 
 
 class PlainGenerator(_Section):
-    """StyleGAN2 with skip connections; `channel_base // r` channels at resolution r, up to `channel_max`."""
+    """StyleGAN2 with skip connections; `channel_base // r` channels at resolution r, up to `channel_max`.
+
+    `channels` says them one by one, from 4 px up, where they follow no such rule.
+    """
 
     arch: Literal["stylegan2"]
     file: FileName
@@ -67,8 +70,10 @@ class PlainGenerator(_Section):
     z_dim: Positive = 512
     w_dim: Positive = 512
     mapping_layers: Positive = 8
+    mapping_lr: Annotated[float, Field(gt=0)] = 0.01
     channel_base: Positive = 32768
     channel_max: Positive = 512
+    channels: tuple[Positive, ...] | None = None
     num_fp16_res: Annotated[int, Field(ge=0)] = 0
     conv_clamp: Annotated[float, Field(gt=0)] | None = None
 
@@ -84,9 +89,9 @@ class GeometryGenerator(_Open):
 
 
 class PlainEncoder(_Section):
-    """e4e; widths and depths of the body's four groups."""
+    """e4e, or pSp, whose rows share no base; widths and depths of the body's four groups."""
 
-    arch: Literal["e4e"]
+    arch: Literal["e4e", "psp"]
     file: FileName
     widths: tuple[Positive, Positive, Positive, Positive] = (64, 128, 256, 512)
     depths: tuple[Positive, Positive, Positive, Positive] = (3, 4, 14, 3)
@@ -119,13 +124,44 @@ class IdentityNet(_Section):
     file: FileName
 
 
+class TextNet(_Section):
+    """The text half of CLIP: a causal transformer over byte-pair tokens."""
+
+    arch: Literal["clip-text"]
+    file: FileName
+    layers: Positive = 12
+    heads: Positive = 8
+    quick_gelu: bool = True
+
+
+class StyleBasis(_Section):
+    """What each style channel does to an image's embedding, for text edits (StyleCLIP, global directions).
+
+    Tensors: `basis` (conv channels, D); `std` (all style channels), where it was measured.
+    """
+
+    file: FileName
+
+
+class PartLicence(_Section):
+    """Under which terms one part came, and from which file (sha256 of the file as it was brought)."""
+
+    licence: str
+    commercial_use: Literal["yes", "no", "unknown"]
+    source: str = ""
+    source_sha256: Digest | None = None
+
+
 class DirectionSpec(_Section):
     """One edit: a tensor `key` (default: the direction's name) of `file`, moves of the shape, or both.
 
+    `kind` transformer: an affine map of the rows in place of one vector, tensors `key.weight` and `key.bias`.
     `scale` makes strength 1 a clear, natural edit. `shape` and `look` are free form, read by the model.
+    `measured`: what is known of it, such as how well it separates the samples that it was learned from.
     """
 
     title: str = ""
+    kind: Literal["linear", "transformer"] = "linear"
     space: Literal["w", "w+", "style"] = "w"
     file: FileName | None = None
     key: str | None = None
@@ -134,11 +170,14 @@ class DirectionSpec(_Section):
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     shape: dict[str, Any] = Field(default_factory=dict)
     look: dict[str, Any] = Field(default_factory=dict)
+    measured: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _moves_something(self) -> Self:
         if self.file is None and not self.shape and not self.look:
             raise PydanticCustomError("stit", "moves nothing: it has no file, shape or look")
+        if self.kind == "transformer" and (self.file is None or self.space == "style"):
+            raise PydanticCustomError("stit", "a transformer needs a file, and space w or w+")
         return self
 
 
@@ -155,6 +194,9 @@ class Schedule(_Section):
 class PackSpec(_Section):
     """The whole file. `sha256` has every file of the pack but pack.json itself.
 
+    `licence` and `commercial_use` hold for the whole, which is no freer than its strictest part; `licences`
+    says them part by part (`generator`, `directions.smile`). Without an encoder, pivots are found by
+    optimisation.
     `crop_size` is the side of the crop that is put back (default: the model's choice); `trust` holds shares
     of the generator, 0..1, in what a geometry-aware pack puts back, by region.
     """
@@ -171,16 +213,19 @@ class PackSpec(_Section):
     commercial_use: Literal["yes", "no", "unknown"]
     source: str = ""
     generator: Annotated[PlainGenerator | GeometryGenerator, Field(discriminator="arch")]
-    encoder: Annotated[PlainEncoder | GeometryEncoder, Field(discriminator="arch")]
+    encoder: Annotated[PlainEncoder | GeometryEncoder, Field(discriminator="arch")] | None = None
     shape: Shape | None = None
     parser: Parser | None = None
     perceptual: PerceptualNet | None = None
     identity: IdentityNet | None = None
+    text: TextNet | None = None
+    style_basis: StyleBasis | None = None
     directions: dict[Name, DirectionSpec] = Field(default_factory=dict)
     trust: dict[str, Share] = Field(default_factory=dict)
     schedule: Schedule = Schedule()
     crop_size: Positive | None = None
     made_by: dict[str, Any] = Field(default_factory=dict)
+    licences: dict[str, PartLicence] = Field(default_factory=dict)
     sha256: dict[FileName, Digest]
 
     @model_validator(mode="after")
@@ -191,16 +236,20 @@ class PackSpec(_Section):
             raise PydanticCustomError("stit", f"generator.num_ws is {rows} at resolution {size}")
         if unknown := sorted(self.files() - set(self.sha256)):
             raise PydanticCustomError("stit", f"sha256 has no entry for {unknown[0]}")
-        if (self.generator.arch == "stylegan2") != (self.encoder.arch == "e4e"):
+        geometry = self.generator.arch == "geometry"
+        if geometry != (self.encoder is not None and self.encoder.arch == "geometry"):
             raise PydanticCustomError("stit", "encoder.arch does not go with generator.arch")
+        if isinstance(self.generator, PlainGenerator) and self.generator.channels is not None:
+            if len(self.generator.channels) != rows // 2:
+                raise PydanticCustomError("stit", f"generator.channels has {rows // 2} numbers at this size")
         if (self.generator.arch == "geometry") != (self.shape is not None):
             raise PydanticCustomError("stit", "shape belongs to generator.arch geometry, and to no other")
         return self
 
     def files(self) -> set[str]:
         """Names of all weight files that the pack uses."""
-        parts = (self.generator, self.encoder, self.shape, self.parser, self.perceptual, self.identity)
-        named = {part.file for part in parts if part is not None}
+        nets = (self.generator, self.encoder, self.shape, self.parser, self.perceptual, self.identity)
+        named = {part.file for part in (*nets, self.text, self.style_basis) if part is not None}
         return named | {each.file for each in self.directions.values() if each.file is not None}
 
 

@@ -85,7 +85,7 @@ def _fps(version: Version, records: Mapping[int, Any]) -> float:
 def _title(version: Version) -> str:
     job = version.job()
     edits = ", ".join(
-        f"{edit.direction} {edit.strength:+.2f}" if edit.keys is None else f"{edit.direction} (keyed)"
+        f"{edit.name} {edit.strength:+.2f}" if edit.keys is None else f"{edit.name} (keyed)"
         for edit in job.edits
     )
     return f"{job.shot} {version.name}: {edits}"
