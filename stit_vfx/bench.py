@@ -34,6 +34,7 @@ from stit_vfx.shot import Shot, Version
 if TYPE_CHECKING:
     from stit_vfx.face.detect import FaceFinder
     from stit_vfx.packs.load import Pack
+    from stit_vfx.packs.model import Direction
     from stit_vfx.plate.colour import CodeSpace
     from stit_vfx.plate.exr import Frame
     from stit_vfx.plate.source import Plate
@@ -142,7 +143,7 @@ class Bench:
     def _direction(self, edit: Edit) -> Any:
         from dataclasses import replace
 
-        direction = self.pack.directions[edit.direction]
+        direction = self.pack.directions[str(edit.direction)]
         return direction if edit.layers is None else replace(direction, layers=edit.layers)
 
 
@@ -286,25 +287,25 @@ def _check_quads(job: Job) -> None:
 
 
 def _check_edits(job: Job, pack: Pack) -> None:
-    known = sorted(pack.directions)
     for number, edit in enumerate(job.edits):
-        if edit.direction not in pack.directions:
-            raise UnknownDirectionError(
-                f"edits[{number}].direction: pack {pack.name} has no direction {edit.direction!r}",
-                hint=_did_you_mean(edit.direction, known),
-            )
-        _check_range(number, edit, pack.directions[edit.direction].range)
+        if edit.direction is not None:
+            _check_direction(number, edit, edit.direction, pack.directions)
         rows = pack.model.num_ws
         if edit.layers and max(edit.layers) >= rows:
             raise JobFieldError(f"edits[{number}].layers: the pack has layers 0 to {rows - 1}")
 
 
-def _check_range(number: int, edit: Edit, allowed: tuple[float, float]) -> None:
+def _check_direction(number: int, edit: Edit, name: str, known: Mapping[str, Direction]) -> None:
+    if name not in known:
+        raise UnknownDirectionError(
+            f"edits[{number}].direction: the pack has no direction {name!r}",
+            hint=_did_you_mean(name, sorted(known)),
+        )
     given = [edit.strength or 0.0] if edit.keys is None else list(edit.keys.values())
-    low, high = allowed
+    low, high = known[name].range
     if odd := [strength for strength in given if not low <= strength <= high]:
         raise JobFieldError(
-            f"edits[{number}]: {edit.direction} goes from {low:g} to {high:g}, not to {odd[0]:g}",
+            f"edits[{number}]: {name} goes from {low:g} to {high:g}, not to {odd[0]:g}",
             hint="stit packs show lists every direction's range",
         )
 
