@@ -16,6 +16,7 @@ from stit_vfx.gan.e4e import Encoder, EncoderConfig
 from stit_vfx.gan.irse import BodyConfig
 from stit_vfx.gan.lpips import Lpips
 from stit_vfx.gan.stylegan2 import Generator, GeneratorConfig
+from stit_vfx.packs.directions import read_transformer
 from stit_vfx.packs.model import Direction, FaceModel, Identity, Parser, Perceptual
 from stit_vfx.packs.plain import PlainModel
 from stit_vfx.packs.registry import check_files, find_pack
@@ -79,8 +80,11 @@ def load_directions(spec: PackSpec, folder: Path, model: FaceModel) -> dict[str,
     found = {}
     for name, each in spec.directions.items():
         key = each.key or name
-        vector = None
-        if each.file is not None:
+        vector, transformer = None, None
+        if each.file is not None and each.kind == "transformer":
+            where = folder / each.file
+            transformer = read_transformer(name, each, tensors[each.file], model=model, where=where)
+        elif each.file is not None:
             where = folder / each.file
             if key not in tensors[each.file]:
                 raise PackFormatError(f"has no tensor {key} for direction {name}", where=where)
@@ -99,6 +103,7 @@ def load_directions(spec: PackSpec, folder: Path, model: FaceModel) -> dict[str,
             each.layers,
             each.range,
             each.title,
+            transformer,
         )
     return found
 

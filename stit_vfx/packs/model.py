@@ -38,13 +38,33 @@ class Code:
     style: np.ndarray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class AffineMap:
+    """f(x) = W x + b, whose W is the product of `factors`: one (D, D), or (D, r) and (r, D) of low rank.
+
+    The latent transformer of one attribute: X. Yao et al., "A Latent Transformer for Disentangled Face
+    Editing in Images and Videos", ICCV 2021. `bias` is (D,).
+    """
+
+    factors: tuple[np.ndarray, ...]
+    bias: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., D) to f of each, float64."""
+        moved = np.asarray(points, np.float64)
+        for factor in reversed(self.factors):
+            moved = moved @ np.asarray(factor, np.float64).T
+        return moved + self.bias
+
+
 @dataclass(frozen=True)
 class Direction:
     """One named edit. `scale` makes strength 1 a clear, natural edit; `range` is where it stays natural.
 
     `vector` is (w_dim,) for space "w", (num_ws, w_dim) for "w+", flat over all style channels for "style", or
     None where the edit moves only `shape` and `look`, which are free form and read by the model alone.
-    `layers` limits a w or w+ direction to those rows.
+    `layers` limits a w or w+ direction to those rows. Where there is a `transformer` there is no vector: the
+    move is f of each row (space "w"), or of all rows in one (space "w+"), at the code before any edit.
     """
 
     name: str
@@ -57,6 +77,7 @@ class Direction:
     layers: tuple[int, ...] | None = None
     range: tuple[float, float] = (-1.0, 1.0)
     title: str = ""
+    transformer: AffineMap | None = None
 
 
 @dataclass(frozen=True)
