@@ -191,18 +191,24 @@ class Synthesis(nn.Module):
         """Channels of each style vector; 26 vectors and 9088 channels at 1024."""
         return [layer.weight.shape[1] for layer in self.style_layers()]
 
-    def styles(self, ws: Tensor) -> list[Tensor]:
-        """The style vectors (N, channels) that rows `ws` (N, num_ws, w_dim) ask for.
+    def style_rows(self) -> list[int]:
+        """The row of W+ that each style vector is made from.
 
         The toRGB of a block shares its row with the next block's conv0.
         """
-        rows, row = [], 0
+        rows: list[int] = []
+        row = 0
         for _, block in self.blocks():
             convs = len(block.layers()) - 1
-            rows += list(range(row, row + convs + 1))
+            rows += range(row, row + convs + 1)
             row += convs
+        return rows
+
+    def styles(self, ws: Tensor) -> list[Tensor]:
+        """The style vectors (N, channels) that rows `ws` (N, num_ws, w_dim) ask for."""
         ws = ws.float()
-        return [layer.affine(ws[:, i]) for layer, i in zip(self.style_layers(), rows, strict=True)]
+        layers = zip(self.style_layers(), self.style_rows(), strict=True)
+        return [layer.affine(ws[:, row]) for layer, row in layers]
 
     def render(self, styles: list[Tensor], *, noise: Noise = "const", half: bool = False) -> Tensor:
         """Style vectors to the image (N, 3, R, R), float32. `half` uses the configured mixed precision."""
