@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -203,6 +204,10 @@ class Synthesis(nn.Module):
             rows += range(row, row + convs + 1)
             row += convs
         return rows
+
+    def channel_rows(self) -> np.ndarray:
+        """(style channels,): the row of W+ that each one is made from."""
+        return np.repeat(self.style_rows(), self.style_sizes())
 
     def styles(self, ws: Tensor) -> list[Tensor]:
         """The style vectors (N, channels) that rows `ws` (N, num_ws, w_dim) ask for."""

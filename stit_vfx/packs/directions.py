@@ -73,6 +73,14 @@ def _within(rows: np.ndarray, layers: Sequence[int] | None) -> np.ndarray:
     return np.where(kept, rows, 0)
 
 
+def style_within(vector: np.ndarray, layers: Sequence[int] | None, *, rows: np.ndarray) -> np.ndarray:
+    """A style direction with zeros in the channels whose row of W+ is not one of the layers.
+
+    rows  (channels,): the row that each style channel is made from
+    """
+    return vector if layers is None else np.where(np.isin(rows, layers), vector, 0)
+
+
 def read_transformer(
     name: str, spec: DirectionSpec, tensors: Mapping[str, Tensor], *, model: FaceModel, where: Path
 ) -> AffineMap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from stit_vfx.gan.e4e import Encoder
 from stit_vfx.gan.stylegan2 import Generator
-from stit_vfx.packs.directions import move_appearance
+from stit_vfx.packs.directions import move_appearance, style_within
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
 from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode
@@ -78,7 +79,15 @@ class PlainModel:
 
     def move(self, code: Code, moves: Sequence[tuple[Direction, float]]) -> Code:
         """Directions add up in w and style space."""
-        return move_appearance(code, moves)
+        return move_appearance(code, [(self._limited(direction), strength) for direction, strength in moves])
+
+    def _limited(self, direction: Direction) -> Direction:
+        """A style direction within its layers; those of w and W+ are limited as they are added."""
+        if direction.space != "style" or direction.vector is None or direction.layers is None:
+            return direction
+        assert isinstance(self.network, Generator)
+        rows = self.network.synthesis.channel_rows()
+        return replace(direction, vector=style_within(direction.vector, direction.layers, rows=rows))
 
     def change(
         self,
