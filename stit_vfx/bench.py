@@ -38,9 +38,13 @@ if TYPE_CHECKING:
     from stit_vfx.plate.colour import CodeSpace
     from stit_vfx.plate.exr import Frame
     from stit_vfx.plate.source import Plate
+    from stit_vfx.text.direction import TextMove
+    from stit_vfx.text.moves import TextMoves
 
 # What the libraries alone take once loaded, measured on Linux with torch 2.13.
 LIBRARIES_MB = 900
+# open_clip, its libraries and CLIP ViT-B/32's text half at work, measured likewise.
+TEXT_MB = 700
 
 
 @dataclass
@@ -61,6 +65,8 @@ class Bench:
     dry: bool = False
     unreadable: dict[int, PlateError] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    texts: Mapping[int, TextMove] = field(default_factory=dict)
+    """What the job's texts move, by the edit's place in the job."""
 
     def refer(self, step: str, key: str) -> str:
         """Remember the key of a step, for the record of what this version uses; returns it."""
@@ -131,18 +137,18 @@ class Bench:
             raise PlateMissingError("the hold-out has no such frame", where=self.holdout.name, frame=frame)
         return frame
 
-    def moves_at(self, frame: int) -> list[tuple[Any, float]]:
+    def moves_at(self, frame: int) -> list[tuple[Direction, float]]:
         """(Direction, strength) of every edit on a frame; edits at zero are left out."""
         strengths = self.job.strengths_at(frame)
-        pairs = (
-            (self._direction(edit), strength)
-            for edit, strength in zip(self.job.edits, strengths, strict=True)
-        )
+        pairs = ((self._direction(number), strength) for number, strength in enumerate(strengths))
         return [(direction, strength) for direction, strength in pairs if strength != 0]
 
-    def _direction(self, edit: Edit) -> Any:
+    def _direction(self, number: int) -> Direction:
         from dataclasses import replace
 
+        if number in self.texts:
+            return self.texts[number].direction
+        edit = self.job.edits[number]
         direction = self.pack.directions[str(edit.direction)]
         return direction if edit.layers is None else replace(direction, layers=edit.layers)
 
@@ -201,8 +207,13 @@ def open_bench(
         reporter.warn("STIT-W501")
     frames = _delivered(job, options)
     _check_memory(plate, pack, options, job)
+    texts = _text_moves(job, pack, Shot(out / f"{job.shot}.stit", job.shot))
+    if odd := [move.advice() for move in texts.moves.values() if move.odd]:
+        reporter.warn("STIT-W101", "; ".join(odd))
     shot = Shot(out / f"{job.shot}.stit", job.shot) if dry else Shot.open(out, job.shot)
     version = planned_version(shot, job) if dry else shot.version(job)
+    if not dry:
+        _keep_texts(texts, version)
     return Bench(
         job=job,
         plate=plate,
@@ -217,6 +228,7 @@ def open_bench(
         cancel=cancel,
         dry=dry,
         unreadable=unreadable,
+        texts=texts.moves,
     )
 
 
@@ -310,6 +322,27 @@ def _check_direction(number: int, edit: Edit, name: str, known: Mapping[str, Dir
         )
 
 
+def _text_moves(job: Job, pack: Pack, shot: Shot) -> TextMoves:
+    """What the job's texts move. An embedding that the shot's cache has is not computed again."""
+    from stit_vfx.text.moves import text_moves
+
+    def known(key: str) -> np.ndarray | None:
+        arrays = shot.entry("edit", key).read()
+        return None if arrays is None else arrays["difference"]
+
+    return text_moves(job.edits, pack, known=known)
+
+
+def _keep_texts(texts: TextMoves, version: Version) -> None:
+    """Embeddings kept in the shot, so that every chunk on a farm has the same bits, and has them at once."""
+    for key, difference in texts.differences.items():
+        entry = version.shot.entry("edit", key)
+        if not entry.is_done():
+            entry.store({"difference": difference})
+    if texts.differences:
+        version.refer(texts.differences)
+
+
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
     close = get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]}?" if close else f"The pack has {', '.join(known)}"
@@ -338,7 +371,9 @@ def memory_need_mb(plate: Plate, pack: Pack, job: Job) -> int:
     weights_mb = sum(p.numel() * p.element_size() for p in pack.model.network.parameters()) / 2**20
     # Weights, gradients, two Adam moments, a copy to restore from; activations grow with the picture.
     tune_mb = 6 * weights_mb + 1.5e-3 * pack.model.resolution**2 * _batch(pack)
-    return int(LIBRARIES_MB + plate_mb + tune_mb)
+    # Texts are embedded, and their network let go of, before anything is tuned.
+    text_mb = TEXT_MB if any(edit.text is not None for edit in job.edits) else 0
+    return int(LIBRARIES_MB + plate_mb + max(tune_mb, text_mb))
 
 
 def _batch(pack: Pack) -> int:

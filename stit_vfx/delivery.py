@@ -167,5 +167,6 @@ def _write_provenance(bench: Bench, measured: Mapping[str, Any]) -> None:
         colour={"space": colour.space, "why": colour.why, "guessed": colour.guessed},
         device=bench.device,
         measured=measured,
+        texts=[move.record() for move in bench.texts.values()],
     )
     write_record(bench.version, record)

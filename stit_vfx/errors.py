@@ -49,6 +49,7 @@ from __future__ import annotations
 from pathlib import Path
 
 WARNINGS = {
+    "STIT-W101": "a text moves hardly any style channel, or nearly all",
     "STIT-W201": "a part of the model pack is not known to be free for commercial use",
     "STIT-W301": "pixels that are not finite were left as they are",
     "STIT-W302": "the colour space was guessed",

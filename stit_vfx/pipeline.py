@@ -268,6 +268,8 @@ def load_network(bench: Bench, arrays: Mapping[str, np.ndarray]) -> None:
 def edit(bench: Bench, inverted: Inverted) -> dict[int, Edited]:
     """Move the codes of the frames to deliver. Cheap and exact, so nothing of it is cached."""
     bench.reporter.stage("edit", "start", total=len(bench.frames))
+    for move in bench.texts.values():
+        bench.reporter.log("info", move.line())
     edited = {}
     for frame in bench.frames:
         if frame in inverted.codes:

@@ -129,6 +129,8 @@ def _step(bench: Bench, step: str, done: dict[str, int]) -> StepPlan:
 def _notes(bench: Bench) -> tuple[str, ...]:
     notes = [f"colour space {bench.plate.colour.space} ({bench.plate.colour.why})", f"device {bench.device}"]
     notes.append(f"pack {bench.pack.name}, licence {bench.pack.spec.licence}")
+    notes += [move.line() for move in bench.texts.values()]
+    notes += [f"warning: {move.advice()}" for move in bench.texts.values() if move.odd]
     return tuple(notes)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stit_vfx._version import __version__
@@ -54,12 +54,14 @@ def build_record(
     colour: Mapping[str, Any],
     device: str,
     measured: Mapping[str, Any] | None = None,
+    texts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The record of a version, from the records of its frames.
 
     models  {name: {"sha256": ..., "licence": ...}} of packs' files and face detectors
     plate   sha256 of each frame of the plate
     colour  the working space and why it was taken
+    texts   what each text edit moves
     """
     frames = version.records()
     outcomes = {
@@ -76,6 +78,7 @@ def build_record(
         "digitalSourceType": DIGITAL_SOURCE_TYPE,
         "consent_ref": job.consent or None,
         "edits": job.to_data()["edits"],
+        "texts": [dict(text) for text in texts],
         "models": {name: dict(model) for name, model in models.items()},
         "colour": dict(colour),
         "plate": {"name": job.plate, "sha256": {str(frame): digest for frame, digest in plate.items()}},

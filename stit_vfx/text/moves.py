@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stit_vfx.cache import content_key
-from stit_vfx.errors import UnknownDirectionError
+from stit_vfx.errors import JobError, UnknownDirectionError
 from stit_vfx.gan.stylegan2 import Generator
 from stit_vfx.text.direction import Basis, StyleLayout, TextMove, difference_of, text_move
 
@@ -85,16 +85,18 @@ def text_moves(edits: Sequence[Edit], pack: Pack, *, known: Callable[[str], np.n
     texts = {number: edit for number, edit in enumerate(edits) if edit.text is not None}
     if not texts:
         return TextMoves({}, {})
+    number = min(texts)
     differences: dict[str, np.ndarray] = {}
     moves = {}
     try:
         part = TextPart.of(pack)
         for number, edit in texts.items():
-            text, neutral = str(edit.text), edit.neutral
-            key = part.key(text, neutral)
+            key = part.key(str(edit.text), edit.neutral)
             found = differences.get(key, known(key))
-            differences[key] = part.difference(text, neutral) if found is None else found
+            differences[key] = part.difference(str(edit.text), edit.neutral) if found is None else found
             moves[number] = part.move(edit, differences[key])
+    except JobError as error:
+        raise type(error)(f"edits[{number}]: {error.problem}", hint=error.hint) from None
     finally:
         pack.free_text()
     return TextMoves(moves, differences)
