@@ -13,17 +13,32 @@ def parse_edit(word: str) -> dict[str, Any]:
     direction, equals, amount = word.partition("=")
     if not equals or not direction.strip():
         raise JobFieldError(f"--edit {word}: is not NAME=STRENGTH", hint="For example --edit smile=0.6")
+    return {"direction": direction.strip(), **_amounts(amount, f"--edit {word}")}
+
+
+def parse_text_edit(word: str) -> dict[str, Any]:
+    """`a smiling face=0.6` or `a smiling face=0@1001,0.6@1040`. The last `=` counts: a text may have others."""
+    text, equals, amount = word.rpartition("=")
+    if not equals or not text.strip():
+        raise JobFieldError(
+            f"--edit-text {word}: is not TEXT=STRENGTH", hint='For example --edit-text "a smiling face=0.6"'
+        )
+    return {"text": text.strip(), **_amounts(amount, f"--edit-text {word}")}
+
+
+def _amounts(amount: str, where: str) -> dict[str, Any]:
+    """`0.6` as `strength`, `0@1001,-0.5@1040` as `keys`."""
     if "@" not in amount:
-        return {"direction": direction.strip(), "strength": _number(amount, f"--edit {word}")}
+        return {"strength": _number(amount, where)}
     keys: dict[str, float] = {}
     for key in amount.split(","):
         strength, _, frame = key.partition("@")
         if not re.fullmatch(r"-?[0-9]+", frame.strip()):
             raise JobFieldError(
-                f"--edit {word}: {key!r} is not STRENGTH@FRAME", hint="For example age=0@1001,-0.5@1040"
+                f"{where}: {key!r} is not STRENGTH@FRAME", hint="For example age=0@1001,-0.5@1040"
             )
-        keys[str(int(frame))] = _number(strength, f"--edit {word}")
-    return {"direction": direction.strip(), "keys": keys}
+        keys[str(int(frame))] = _number(strength, where)
+    return {"keys": keys}
 
 
 def parse_face(word: str) -> dict[str, Any]:

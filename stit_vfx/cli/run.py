@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 @click.option("--frames", help="1001-1100, 1001-1100x2, lists. With JOB.json: only these of its frames.")
 @click.option("--frames-openjd", help="Like --frames, in Open Job Description's spelling.")
 @click.option("--edit", "edits", multiple=True, help="smile=0.6, or keys age=0@1001,-0.5@1040. Repeatable.")
+@click.option("--edit-text", "texts", multiple=True, help="'a smiling face=0.6', or with keys. Repeatable.")
+@click.option("--text-neutral", help="What the face is now (default: face). For every --edit-text.")
+@click.option("--beta", type=float, help="Relevance up to which style channels stay (default: 0.12).")
+@click.option("--text-amount", type=float, help="The published factor at strength 1 (default: 8).")
 @click.option("--face", help="x,y@frame, a box x0,y0,x1,y1@frame, or an id from `stit faces`.")
 @click.option("--pack", help="Model pack: a name or a folder.")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
@@ -107,7 +111,7 @@ def _job(job_file: Path | None, words: dict[str, Any]) -> Job:
 
 def _changes(words: dict[str, Any]) -> dict[str, Any]:
     """The job's fields that flags were given for, nested as in JSON."""
-    from stit_vfx.words import parse_edit, parse_face
+    from stit_vfx.words import parse_face
 
     plain = ("plate", "pack", "colourspace", "shot", "putback", "quads", "quality", "seed", "consent")
     changes: dict[str, Any] = {name: words[name] for name in plain if words[name] is not None}
@@ -124,11 +128,24 @@ def _changes(words: dict[str, Any]) -> dict[str, Any]:
     for section, fields in sections.items():
         if given := {name: value for name, value in fields.items() if value is not None}:
             changes[section] = given
-    if words["edits"]:
-        changes["edits"] = [parse_edit(word) for word in words["edits"]]
+    if edits := _edits(words):
+        changes["edits"] = edits
     if words["face"]:
         changes["face"] = parse_face(words["face"])
     return changes
+
+
+def _edits(words: dict[str, Any]) -> list[dict[str, Any]]:
+    """Named edits, then texts; what is said of texts is said of all of them."""
+    from stit_vfx.words import parse_edit, parse_text_edit
+
+    flags = {"neutral": "text_neutral", "beta": "beta", "amount": "text_amount"}
+    said = {field: words[flag] for field, flag in flags.items() if words[flag] is not None}
+    if said and not words["texts"]:
+        flag = flags[next(iter(said))].replace("_", "-")
+        raise JobError(f"--{flag} is said of no text", hint='Give --edit-text "a smiling face=0.6"')
+    texts = [{**parse_text_edit(word), **said} for word in words["texts"]]
+    return [*(parse_edit(word) for word in words["edits"]), *texts]
 
 
 def _frames(words: dict[str, Any]) -> str | None:
