@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stit_vfx.cli.common import FOLDER, show
+from stit_vfx.cli.packs_text import command as text_
 
 if TYPE_CHECKING:
     from stit_vfx.packs.schema import PackSpec
@@ -80,3 +81,6 @@ def verify_(names: tuple[str, ...], pack_path: tuple[Path, ...], as_json: bool) 
     lines = [f"{folder}: {'; '.join(problems) or 'whole'}" for folder, problems in found.items()]
     show(found, "\n".join(lines) or "no packs", as_json=as_json)
     return 4 if any(found.values()) else 0
+
+
+command.add_command(text_)

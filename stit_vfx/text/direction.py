@@ -19,7 +19,7 @@ from stit_vfx.gan.stylegan2 import Synthesis, ToRGB
 from stit_vfx.packs.directions import style_within
 from stit_vfx.packs.model import Direction
 from stit_vfx.packs.weights import read_tensors
-from stit_vfx.steps.edit import text_difference, text_direction
+from stit_vfx.steps.edit import StyleDirection, text_difference, text_direction
 
 if TYPE_CHECKING:
     from stit_vfx.job import Edit
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Fewer channels than this, or a larger share, is hardly ever what was meant.
 FEW, MOST = 5, 0.9
 LAYERS_TOLD = 3
+# The useful range for CLIP ViT-B/32: below, everything moves; above, hardly a text leaves anything.
+BETAS = (0.03, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
 
 
 class Embeds(Protocol):
@@ -160,14 +162,9 @@ def text_move(edit: Edit, difference: np.ndarray, basis: Basis, layout: StyleLay
     With the basis' `std`, each channel moves in units of its own spread, as in StyleCLIP; without, all in the
     same units, as in STIT. Raises UnknownDirectionError where beta or the layers leave nothing.
     """
-    if basis.relevance.shape[1] != len(difference):
-        raise PackFormatError(
-            f"style_basis speaks of embeddings of {basis.relevance.shape[1]} numbers, text gives "
-            f"{len(difference)}",
-            hint="Convert both from the same CLIP: ViT-B-32.pt goes with fs3.npy",
-        )
-    found = text_direction(basis.relevance, difference, beta=edit.beta, sizes=layout.sizes, rgb=layout.rgb)
-    vector = found.vector if basis.std is None else found.vector * basis.std
+    _check_dimensions(difference, basis)
+    found = _found(difference, basis, layout, edit.beta)
+    vector = _scaled(found.vector, basis)
     within = style_within(vector, edit.layers, rows=layout.rows)
     strongest = strongest_layers(vector, layout)
     if not within.any():
@@ -188,6 +185,49 @@ def text_move(edit: Edit, difference: np.ndarray, basis: Basis, layout: StyleLay
         highest_beta=highest_beta(basis, difference),
         by_std=basis.std is not None,
     )
+
+
+@dataclass(frozen=True)
+class BetaRow:
+    """What a beta leaves of a text: `kept` of `channels` conv channels, and the layers that move most."""
+
+    beta: float
+    kept: int
+    channels: int
+    layers: tuple[int, ...]
+
+
+def beta_rows(
+    difference: np.ndarray, basis: Basis, layout: StyleLayout, *, betas: Sequence[float] = BETAS
+) -> list[BetaRow]:
+    """What each beta would leave of a text, for choosing one."""
+    _check_dimensions(difference, basis)
+    strongest, rows = highest_beta(basis, difference), []
+    for beta in betas:
+        if beta >= strongest:
+            rows.append(BetaRow(beta, 0, layout.conv_channels, ()))
+            continue
+        found = _found(difference, basis, layout, beta)
+        layers = strongest_layers(_scaled(found.vector, basis), layout)
+        rows.append(BetaRow(beta, found.kept, found.conv_channels, layers))
+    return rows
+
+
+def _found(difference: np.ndarray, basis: Basis, layout: StyleLayout, beta: float) -> StyleDirection:
+    return text_direction(basis.relevance, difference, beta=beta, sizes=layout.sizes, rgb=layout.rgb)
+
+
+def _scaled(vector: np.ndarray, basis: Basis) -> np.ndarray:
+    return vector if basis.std is None else vector * basis.std
+
+
+def _check_dimensions(difference: np.ndarray, basis: Basis) -> None:
+    ours, theirs = basis.relevance.shape[1], len(difference)
+    if ours != theirs:
+        raise PackFormatError(
+            f"style_basis speaks of embeddings of {ours} numbers, and text gives {theirs}",
+            hint="Convert both for the same CLIP: ViT-B-32.pt goes with fs3.npy",
+        )
 
 
 def highest_beta(basis: Basis, difference: np.ndarray) -> float:
