@@ -17,7 +17,7 @@ def parse_edit(word: str) -> dict[str, Any]:
 
 
 def parse_text_edit(word: str) -> dict[str, Any]:
-    """`a smiling face=0.6`, or with keys `a smiling face=0@1001,0.6@1040`. Of several `=`, the last counts."""
+    """`a smiling face=0.6`, or with keys `a smiling face=0@1001,0.6@1040`. The last `=` counts."""
     text, equals, amount = word.rpartition("=")
     if not equals or not text.strip():
         raise JobFieldError(
