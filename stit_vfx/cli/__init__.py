@@ -13,7 +13,7 @@ from stit_vfx._version import __version__
 from stit_vfx.cli.boundary import guarded, set_verbose
 
 COMMANDS = (
-    *("demo", "run", "faces", "preview", "packs", "measure", "review"),
+    *("demo", "run", "faces", "preview", "packs", "directions", "measure", "review"),
     *("verify", "gc", "doctor", "schema", "train"),
 )
 

@@ -41,6 +41,16 @@ def contact_sheet(frames: Sequence[SheetFrame], *, title: str, notes: Sequence[s
     return _stack([head, body, foot])
 
 
+def picture_grid(
+    rows: Sequence[Sequence[tuple[str, np.ndarray]]], *, title: str, notes: Sequence[str] = ()
+) -> np.ndarray:
+    """Rows of labelled pictures (H, W, 3) uint8 under a title, (H, W, 3) uint8; `notes` below."""
+    lines = [_beside([_label(picture8, text) for text, picture8 in row]) for row in rows]
+    width = max((line.shape[1] for line in lines), default=FACE_PX)
+    head, foot = _text_block([title], width=width, size=20), _text_block(notes, width=width, size=15)
+    return _stack([head, *lines, *([foot] if notes else [])])
+
+
 def write_png(path: Path, picture8: np.ndarray) -> None:
     """Write an 8-bit picture as a whole PNG file or not at all."""
     from stit_vfx.atomic import atomic_write
