@@ -14,15 +14,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_text import CHANNELS, CONV_CHANNELS, DIMENSIONS, LAYERS, VECTORS, WIDTH
 
 from stit_vfx.text import text_state
 from stit_vfx.text.library import open_clip
-
-DIMENSIONS, LAYERS, WIDTH = 32, 2, 64
-# The tiny generator is 32 px with 16 channels everywhere: 4 blocks, 3 style vectors each, one fewer at 4 px.
-VECTORS = ["conv", "rgb", *["conv", "conv", "rgb"] * 3]
-CHANNELS = 16
-CONV_CHANNELS = CHANNELS * VECTORS.count("conv")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -136,7 +136,7 @@ def test_a_vision_network_alone_is_no_text_network(state: State) -> None:
 
 def test_a_pack_whose_numbers_do_not_fit_is_refused(tmp_path: Path, state: State) -> None:
     folder = kept(tmp_path, state)
-    with pytest.raises(PackFormatError, match="has 2 layers of width 64; pack.json says 3 layers"):
+    with pytest.raises(PackFormatError, match=r"has 2 layers of width 64; pack\.json says 3 layers"):
         load_text_net(SPEC.model_copy(update={"layers": 3}), folder)
     with pytest.raises(PackFormatError, match="5 heads"):
         load_text_net(SPEC.model_copy(update={"heads": 5}), folder)
@@ -171,7 +171,7 @@ def test_a_machine_without_open_clip_is_told_what_to_install(monkeypatch: pytest
 
     library.open_clip.cache_clear()
     monkeypatch.setattr(library.importlib, "import_module", absent)
-    with pytest.raises(MissingPartError, match="open_clip does not start.*Install open_clip_torch"):
+    with pytest.raises(MissingPartError, match=r"open_clip does not start.*Install open_clip_torch"):
         library.open_clip()
     monkeypatch.undo()
     library.open_clip.cache_clear()
