@@ -64,6 +64,8 @@ def _as_text(spec: PackSpec, folder: Path) -> str:
     for name, direction in sorted(spec.directions.items()):
         low, high = direction.range
         lines.append(f"  --edit {name:<{width}}  {low:g} to {high:g}  {direction.title}".rstrip())
+    if spec.text is not None and spec.style_basis is not None:
+        lines.append(f'  --edit-text "..."  any text; stit packs text {spec.name} "..." shows what it moves')
     return "\n".join(lines)
 
 

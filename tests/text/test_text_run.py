@@ -266,3 +266,8 @@ def test_packs_text_of_a_pack_without_texts_says_how_to_convert_them() -> None:
     result = invoke("packs", "text", "builtin", "a smiling face")
     assert isinstance(result.exception, UnknownDirectionError)
     assert "stit packs convert ViT-B-32.pt fs3.npy" in str(result.exception)
+
+
+def test_packs_show_says_that_a_pack_takes_texts(pack: Path, plain_pack: Path) -> None:
+    assert '--edit-text "..."  any text' in invoke("packs", "show", str(pack)).output
+    assert "--edit-text" not in invoke("packs", "show", str(plain_pack)).output
