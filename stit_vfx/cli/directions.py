@@ -122,7 +122,7 @@ def learn_(name: str, pack_name: str, folder: Path, **words: Any) -> int:
     Without --save-to or --new-pack nothing is saved.
     """
     session = start(words, job=name)
-    session.reporter.plan({"measure": 4.0, "learn": 1.0})
+    session.reporter.plan({**({"measure": 4.0} if words["measure"] else {}), "learn": 1.0})
 
     from stit_vfx.learning.learn import learn
     from stit_vfx.learning.samples import read_samples
@@ -309,8 +309,8 @@ def _ruler(pack: Pack, samples: Samples, target: Target, progress: Callable[[int
 
 
 def _save(pack: Pack, learned: Learned, words: dict[str, Any]) -> Path | None:
-    from stit_vfx.learning.saving import OWN, Terms, new_pack_folder, save_as_new_pack, save_direction
     from stit_vfx.learning.samples import made_with
+    from stit_vfx.learning.saving import OWN, Terms, new_pack_folder, save_as_new_pack, save_direction
     from stit_vfx.packs.registry import find_pack
     from stit_vfx.packs.schema import read_spec
 

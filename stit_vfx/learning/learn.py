@@ -247,8 +247,8 @@ def _transformer(
             hint="Label more samples, or leave out what it shall keep and cannot be told from it",
         )
     scale = wish.deviations / moved
-    # It was trained at alpha 1 and -1.
-    reach = 1.5 / scale
+    # It was trained at alpha 1 and -1; f is affine, so that a little more is no leap.
+    reach = max(1.5 / scale, 1.0)
     direction = Direction(
         wish.name,
         wish.name,

@@ -7,6 +7,7 @@ replaced by a rename. Nothing that a pack.json names is ever written over.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -86,7 +87,7 @@ def save_as_new_pack(
 def new_pack_folder(name: str) -> Path:
     """Where a new pack goes: a path as it is, a plain name into the user's own packs."""
     path = Path(name).expanduser()
-    folder = path if len(path.parts) > 1 else search_folders()[-2] / name
+    folder = path if "/" in name or os.sep in name else search_folders()[-2] / name
     try:
         parse_name(folder.name)
     except ValueError:

@@ -67,7 +67,8 @@ def preview_sheet(
             rows.append([])
             for strength in columns[name]:
                 reporter.cancel.check()
-                rows[-1].append((f"{face.name}  {name} {strength:+g}", desk.picture8(face, name, strength)))
+                label = f"{face.name}  {name} {strength:+g}" if strength else face.name
+                rows[-1].append((label, desk.picture8(face, name, strength)))
                 reporter.progress("preview", sum(map(len, rows)), total)
     title = f"{pack.name}: {', '.join(names)}"
     write_png(target, picture_grid(rows, title=title, notes=[_note(pack, name) for name in names]))

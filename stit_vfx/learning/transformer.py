@@ -9,7 +9,8 @@ judged by linear classifiers, which f never saw, on samples that neither it nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,9 @@ from stit_vfx.learning.labels import Target
 from stit_vfx.learning.linear import Recipe, fit_line, span
 from stit_vfx.packs.model import AffineMap
 
-# Weights of the losses that keep the other attributes and the code, as published; the code's is per feature.
-KEEP, NEAR = 1.0, 10.0
+# Weights of the losses that keep the other attributes and the code. The published weight of the latter is 10
+# on the mean over 512 features; here it is on the sum, so that small codes are not held harder.
+KEEP, NEAR = 1.0, 10 / 512
 CLASSIFIER_STEPS, STEPS, BATCH, RATE = 600, 1200, 64, 2e-3
 HIDDEN = 64
 HELD_SHARE = 0.2
@@ -84,7 +86,7 @@ def train_transformer(
     centre, spread = features[train].mean(0), max(float(features[train].std(0).mean()), 1e-12)
     standard = (features - centre) / spread
     weight = _stay_weights(labels[train])
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(recipe.seed)
         codes, known = torch.from_numpy(standard[train]).float(), torch.from_numpy(labels[train]).float()
         total = recipe.classifier_steps + recipe.steps
@@ -100,6 +102,17 @@ def train_transformer(
         )
     found = _in_units(layer, centre, spread)
     return Trained(found, _judge(features, targets, train, held, found))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order on every machine; threads cost these small networks more than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def as_classes(target: Target) -> Target:
@@ -210,7 +223,7 @@ def _train_layer(
         told_before, told = torch.sigmoid(classifier(before)), classifier(before + moved)
         reached = functional.binary_cross_entropy_with_logits(told[:, 0], (alpha[:, 0] + 1) / 2)
         kept = ((torch.sigmoid(told) - told_before) ** 2 * stay).sum(1).mean()
-        near = moved.square().mean()
+        near = moved.square().sum(1).mean()
         _update(adam, reached + KEEP * kept + NEAR * near)
         rates.step()
         on_step(step + 1)
