@@ -30,9 +30,6 @@ def _import_torchvision() -> None:
     Such a one stops at the first operator that its compiled part would have brought. open_clip only takes
     Python classes from it, so the operators are declared by name, without anything behind them.
     """
-    import torch
-
-    operators = torch.library.Library("torchvision", "FRAGMENT")
     for _ in range(MAX_UNDECLARED):
         try:
             importlib.import_module("torchvision")
@@ -41,8 +38,15 @@ def _import_torchvision() -> None:
             name = re.fullmatch(r"operator torchvision::(\w+) does not exist", str(error))
             if name is None:
                 raise
-            operators.define(f"{name[1]}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-            _DECLARED.append(operators)
+            _declare(name[1])
+
+
+def _declare(operator: str) -> None:
+    import torch
+
+    operators = torch.library.Library("torchvision", "FRAGMENT")
+    operators.define(f"{operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    _DECLARED.append(operators)
 
 
 # A library of operators that is collected takes its declarations with it.
