@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tiny_text import CHANNELS, CONV_CHANNELS, DIMENSIONS, LAYERS, VECTORS, WIDTH
 
 from stit_vfx.text import text_state
@@ -96,20 +96,6 @@ def make_pack(
 @pytest.fixture(scope="session")
 def pack(make_pack: Callable[..., Path], basis: np.ndarray) -> Path:
     return make_pack(basis=basis)
-
-
-@pytest.fixture
-def rewrite() -> Callable[..., Path]:
-    """Changes tensors of one file of a copy of a pack, and its recorded sum; None takes one out."""
-
-    def change(pack: Path, target: Path, file: str, **changes: torch.Tensor | None) -> Path:
-        shutil.copytree(pack, target)
-        tensors = {**load_file(target / file), **changes}
-        save_file({name: each for name, each in tensors.items() if each is not None}, target / file)
-        add_to_spec(target)
-        return target
-
-    return change
 
 
 def add_to_spec(folder: Path, **parts: Any) -> None:
