@@ -40,7 +40,7 @@ class PackEntry:
 def list_packs(*, search: Sequence[Path] = ()) -> list[PackEntry]:
     """All packs in search order; of two with one name only the first, which is the one that is used."""
     found: dict[str, PackEntry] = {}
-    for folder in _pack_folders(search_folders(search)):
+    for folder in pack_folders(search_folders(search)):
         entry = _entry(folder)
         found.setdefault(entry.name, entry)
     return list(found.values())
@@ -109,12 +109,15 @@ def file_digest(path: Path) -> str:
     return _digests[stamp]
 
 
-def _pack_folders(folders: Iterable[Path]) -> Iterator[Path]:
+def pack_folders(folders: Iterable[Path]) -> Iterator[Path]:
+    """Folders that have a pack.json: those given, or what lies in them. Names that begin with a dot are none,
+    since packs are put together under such names."""
     for folder in folders:
         if (folder / FILE).is_file():
             yield folder
         elif folder.is_dir():
-            yield from sorted(each for each in folder.iterdir() if (each / FILE).is_file())
+            inside = (each for each in folder.iterdir() if not each.name.startswith("."))
+            yield from sorted(each for each in inside if (each / FILE).is_file())
 
 
 def _entry(folder: Path) -> PackEntry:

@@ -276,7 +276,7 @@ def parse_spec(text: str | bytes, *, where: str | Path | None = None) -> PackSpe
     try:
         return PackSpec.model_validate_json(text)
     except ValidationError as error:
-        raise PackFormatError(_first(error), where=where) from None
+        raise PackFormatError(first_problem(error), where=where) from None
 
 
 def _check_version(data: object, where: str | Path | None) -> None:
@@ -288,7 +288,7 @@ def _check_version(data: object, where: str | Path | None) -> None:
         raise PackNewerError(f"is written for a newer engine ({schema})", where=where, hint="Update stit_vfx")
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """The first problem with the path to its field, and how many more there are."""
     details = error.errors(include_url=False)
     first = details[0]
