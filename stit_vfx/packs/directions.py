@@ -92,7 +92,7 @@ def read_transformer(
     key, size = spec.key or name, model.w_dim * (1 if spec.space == "w" else model.num_ws)
     parts = ("weight",) if f"{key}.weight" in tensors else ("up", "down")
     factors = tuple(_finite(f"{key}.{part}", name, tensors, where) for part in parts)
-    rank = factors[-1].size // size
+    rank = size if len(factors) == 1 else factors[-1].size // size
     wanted = [(size, rank)] if len(factors) == 1 else [(size, rank), (rank, size)]
     bias = np.zeros(size)
     if f"{key}.bias" in tensors:
