@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +73,32 @@ def samples(pack: Pack, truth: np.ndarray, tmp_path_factory: pytest.TempPathFact
         },
     )
     return read_samples(folder, pack=pack)
+
+
+@pytest.fixture(scope="session")
+def face() -> np.ndarray:
+    """(68, 2) of a plain face in iBUG order, in a square of side 1."""
+    angle = np.linspace(0, np.pi, 17)
+    jaw = np.column_stack([0.5 - 0.3 * np.cos(angle), 0.45 + 0.4 * np.sin(angle)])
+    brows = np.column_stack(
+        [np.r_[np.linspace(0.28, 0.45, 5), np.linspace(0.55, 0.72, 5)], np.full(10, 0.36)]
+    )
+    bridge = np.column_stack([np.full(4, 0.5), np.linspace(0.44, 0.57, 4)])
+    base = np.column_stack([np.linspace(0.45, 0.55, 5), np.full(5, 0.6)])
+    eye = np.array([[-0.05, 0], [-0.02, -0.02], [0.02, -0.02], [0.05, 0], [0.02, 0.02], [-0.02, 0.02]])
+    west, east = (eye + np.array([x, 0.44]) for x in (0.37, 0.63))
+    outer = np.linspace(np.pi, -np.pi, 13)[:-1]
+    inner = np.linspace(np.pi, -np.pi, 9)[:-1]
+    mouth = np.r_[
+        np.column_stack([0.5 + 0.1 * np.cos(outer), 0.7 - 0.04 * np.sin(outer)]),
+        np.column_stack([0.5 + 0.07 * np.cos(inner), 0.7 - 0.015 * np.sin(inner)]),
+    ]
+    return np.concatenate([jaw, brows, bridge, base, west, east, mouth])
+
+
+@pytest.fixture(scope="session")
+def find() -> Any:
+    """Opens the face finder of this machine."""
+    from stit_vfx.face.detect import make_finder
+
+    return lambda: make_finder("dlib")
