@@ -49,8 +49,12 @@ def list_packs(*, search: Sequence[Path] = ()) -> list[PackEntry]:
 def search_folders(search: Sequence[Path] = ()) -> list[Path]:
     """Where packs are looked for, in order."""
     named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    own = platformdirs.user_data_path("stit_vfx", appauthor=False) / "packs"
-    return [*(Path(folder) for folder in search), *named, own, HERE]
+    return [*(Path(folder) for folder in search), *named, own_folder(), HERE]
+
+
+def own_folder() -> Path:
+    """Where the packs of this user lie."""
+    return platformdirs.user_data_path("stit_vfx", appauthor=False) / "packs"
 
 
 def find_pack(name: str | Path, *, search: Sequence[Path] = ()) -> Path:
@@ -129,6 +133,6 @@ def _entry(folder: Path) -> PackEntry:
 
 
 def _instead(name: str, known: list[str]) -> str:
-    listing = f"There is {', '.join(known)}" if known else f"Put one in {search_folders()[-2]}"
+    listing = f"There is {', '.join(known)}" if known else f"Put one in {own_folder()}"
     close = get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]}? {listing}" if close else listing
