@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stit_vfx.cli.common import FOLDER, show
+from stit_vfx.cli.packs_fetch import fetch as fetch_
+from stit_vfx.cli.packs_fetch import index as index_
 from stit_vfx.cli.packs_text import command as text_
 
 if TYPE_CHECKING:
@@ -85,4 +87,6 @@ def verify_(names: tuple[str, ...], pack_path: tuple[Path, ...], as_json: bool) 
     return 4 if any(found.values()) else 0
 
 
+command.add_command(fetch_)
+command.add_command(index_)
 command.add_command(text_)
