@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urljoin, urlsplit
@@ -214,7 +215,7 @@ def connection_problem(error: Exception, url: str) -> Exception:
     reason = error.reason if isinstance(error, URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
         hint = "Check the address and this machine's clock; SSL_CERT_FILE names a studio's own authority"
-        said = reason.verify_message or str(reason)
+        said = getattr(reason, "verify_message", "") or reason
         return PackFetchError(f"its certificate is not trusted: {said}", where=url, hint=hint)
     if isinstance(reason, http.client.InvalidURL):
         return PackFetchError(f"is no usable address: {reason}", where=url)
@@ -232,13 +233,19 @@ def check_step(start: str, end: str) -> None:
         )
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the authorities takes longer than a small file."""
+    return ssl.create_default_context()
+
+
 def _opener() -> urllib.request.OpenerDirector:
     """Only what is needed: urllib's own also opens file: and ftp: addresses."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=_tls()),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):
