@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stit_vfx.cli.common import FOLDER, show
+from stit_vfx.cli.packs_convert import convert as convert_
 from stit_vfx.cli.packs_fetch import fetch as fetch_
 from stit_vfx.cli.packs_fetch import index as index_
 from stit_vfx.cli.packs_text import command as text_
@@ -62,6 +63,9 @@ def _as_text(spec: PackSpec, folder: Path) -> str:
     ]
     if spec.notice:
         lines.append(f"  notice      {spec.notice}")
+    for part, terms in sorted(spec.licences.items()):
+        source = f" <- {terms.source}" if terms.source else ""
+        lines.append(f"  part        {part}{source}: {terms.licence}; commercial use: {terms.commercial_use}")
     width = max((len(name) for name in spec.directions), default=0)
     for name, direction in sorted(spec.directions.items()):
         low, high = direction.range
@@ -87,6 +91,7 @@ def verify_(names: tuple[str, ...], pack_path: tuple[Path, ...], as_json: bool) 
     return 4 if any(found.values()) else 0
 
 
+command.add_command(convert_)
 command.add_command(fetch_)
 command.add_command(index_)
 command.add_command(text_)
