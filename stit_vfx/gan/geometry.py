@@ -87,7 +87,7 @@ class GeometryBlock(nn.Module):
     def __init__(self, resolution: int, *, config: GeometryConfig) -> None:
         super().__init__()
         plain = config.plain
-        inputs, outputs = plain.channels(resolution // 2), plain.channels(resolution)
+        inputs, outputs = plain.channels_at(resolution // 2), plain.channels_at(resolution)
         self.conv0 = SynthesisLayer(inputs, outputs, config=plain, resolution=resolution // 2, up=False)
         injected = min(config.injected, outputs // 2)
         self.inject = nn.Conv2d(config.features, injected, 3, padding=1)
@@ -119,7 +119,7 @@ class GeometrySynthesis(nn.Module):
         super().__init__()
         self.config = config
         plain = config.plain
-        outputs = plain.channels(4)
+        outputs = plain.channels_at(4)
         self.const = nn.Parameter(torch.randn(outputs, 4, 4))
         self.conv = SynthesisLayer(outputs, outputs, config=plain, resolution=4, up=False)
         for resolution in plain.resolutions[1:]:

@@ -57,16 +57,20 @@ class Lpips(nn.Module):
         return tuple(_unit(x) for x in maps)
 
     def layers(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> list[Tensor]:
-        """The distance in each layer, (N,) each."""
+        """The distance in each layer, (N,) each, from two results of `features`."""
         pairs = zip(ours, theirs, strict=True)
         return [getattr(self, f"lin{i}")((a - b).square()).mean((1, 2, 3)) for i, (a, b) in enumerate(pairs)]
 
-    def distance(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
+    def compare(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
         """Distance per image (N,) from two results of `features`."""
         return torch.stack(self.layers(ours, theirs)).sum(0)
 
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance (N,) between images (N, 3, H, W) in [-1, 1]."""
+        return self.compare(self.features(a), self.features(b))
+
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.distance(self.features(a), self.features(b))
+        return self.distance(a, b)
 
 
 class _Weights(nn.Module):

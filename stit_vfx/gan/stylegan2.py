@@ -30,16 +30,19 @@ Noise = Literal["const", "none", "random"]
 class GeneratorConfig:
     """Size of a generator. The defaults are config-f; `channel_base // resolution` channels, at most `_max`.
 
-    The finest `num_fp16_res` resolutions may run in half precision, then `conv_clamp` should be set (256 is
-    usual). `conv_clamp` also acts in single precision.
+    `channels`, from 4 px up, takes the place of that rule where a generator follows none. `mapping_lr` is the
+    rate of the mapping's layers, which scales their stored weights. The finest `num_fp16_res` resolutions may
+    run in half precision, then `conv_clamp` should be set (256 is usual); it also acts in single precision.
     """
 
     resolution: int
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
+    mapping_lr: float = 0.01
     channel_base: int = 32768
     channel_max: int = 512
+    channels: tuple[int, ...] | None = None
     num_fp16_res: int = 0
     conv_clamp: float | None = None
 
@@ -51,7 +54,9 @@ class GeneratorConfig:
     def num_ws(self) -> int:
         return 2 * len(self.resolutions)
 
-    def channels(self, resolution: int) -> int:
+    def channels_at(self, resolution: int) -> int:
+        if self.channels is not None:
+            return self.channels[self.resolutions.index(resolution)]
         return min(self.channel_base // resolution, self.channel_max)
 
     def half(self, resolution: int) -> bool:
@@ -61,7 +66,7 @@ class GeneratorConfig:
 
 
 class Mapping(nn.Module):
-    """z to w: normalise, then fully connected layers that learn at a hundredth of the rate."""
+    """z to w: normalise, then fully connected layers that learn slower than the rest."""
 
     w_avg: Tensor
 
@@ -70,7 +75,7 @@ class Mapping(nn.Module):
         self.layers, self.num_ws = config.mapping_layers, config.num_ws
         for i in range(self.layers):
             inputs = config.z_dim if i == 0 else config.w_dim
-            self.add_module(f"fc{i}", FullyConnected(inputs, config.w_dim, act="lrelu", lr=0.01))
+            self.add_module(f"fc{i}", FullyConnected(inputs, config.w_dim, act="lrelu", lr=config.mapping_lr))
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, *, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
@@ -138,13 +143,13 @@ class Block(nn.Module):
 
     def __init__(self, resolution: int, *, config: GeneratorConfig) -> None:
         super().__init__()
-        outputs = config.channels(resolution)
+        outputs = config.channels_at(resolution)
         self.first = resolution == 4
         self.register_buffer("resample_filter", make_filter())
         if self.first:
             self.const = nn.Parameter(torch.randn(outputs, 4, 4))
         else:
-            inputs = config.channels(resolution // 2)
+            inputs = config.channels_at(resolution // 2)
             self.conv0 = SynthesisLayer(inputs, outputs, config=config, resolution=resolution, up=True)
         self.conv1 = SynthesisLayer(outputs, outputs, config=config, resolution=resolution, up=False)
         self.torgb = ToRGB(outputs, config=config)

@@ -166,14 +166,18 @@ class Parser(Protocol):
 
 
 class Perceptual(Protocol):
-    """A distance that follows the eye, split so that a target's features are computed once."""
+    """A distance that follows the eye; also in two halves, so that a target's features are computed once."""
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) in [-1, 1] to normalised feature maps."""
         ...
 
-    def distance(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
-        """Distance per image (N,)."""
+    def compare(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
+        """Distance per image (N,) from two results of `features`."""
+        ...
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance (N,) between images (N, 3, H, W) in [-1, 1]."""
         ...
 
 

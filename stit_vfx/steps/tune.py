@@ -389,9 +389,7 @@ class _Run:
         if batch.seen is not None and self.perceptual is not None:
             filled = batch.crop + difference
             ours = seen_by(self.perceptual, filled, self.settings.perceptual_px)
-            losses["perceptual"] = (
-                self.settings.perceptual * self.perceptual.distance(ours, batch.seen).mean()
-            )
+            losses["perceptual"] = self.settings.perceptual * self.perceptual.compare(ours, batch.seen).mean()
         if self.local is not None:
             losses |= self.local.losses(batch.ws)
         return losses
@@ -427,10 +425,8 @@ class _Local:
         ours = self.model.synthesize(near, None, noise="none")
         losses = {"locality": self.settings.l2 * (ours - theirs).square().mean()}
         if self.perceptual is not None:
-            features = [self.perceptual.features(images) for images in (ours, theirs)]
-            losses["locality_perceptual"] = (
-                self.settings.perceptual * self.perceptual.distance(*features).mean()
-            )
+            away = self.perceptual.distance(ours, theirs).mean()
+            losses["locality_perceptual"] = self.settings.perceptual * away
         return losses
 
     def near(self, pivot: Tensor) -> Tensor:
