@@ -173,10 +173,14 @@ def _agree(orders: list[Order], session: Session, *, accept: bool) -> None:
 
 def _ask(order: Order, session: Session) -> None:
     hint = "Read them, then say --accept-licence"
-    if session.reporter.form != "text" or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if session.reporter.form != "text" or not _has_terminal():
         raise PackLicenceError(f"the terms of {order.name} are not accepted", hint=hint)
     if not click.confirm(f"Accept the terms of {order.name}?", err=True):
         raise PackLicenceError(f"the terms of {order.name} were not accepted", hint=hint)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _terms(order: Order) -> Iterator[str]:
