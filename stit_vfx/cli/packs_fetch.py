@@ -249,8 +249,13 @@ def _pack_words(order: Order) -> str:
 
 
 def _convert_line(fetched: Fetched) -> str:
-    order = fetched.order
-    words = ["stit", "packs", "convert", *map(str, fetched.paths), "--name", order.name.partition(".")[0]]
+    """What makes a pack of it; a part alone, such as an encoder, is added to one."""
+    order, paths = fetched.order, [str(path) for path in fetched.paths]
+    if order.part == "fan":
+        return shlex.join(["stit", "packs", "convert", "fan", *paths])
+    makes_a_pack = order.part in (None, "generator")
+    into = ["--name", order.name.partition(".")[0]] if makes_a_pack else ["--into", "PACK"]
+    words = ["stit", "packs", "convert", *paths, *into]
     if order.kind == "model":
         words += ["--licence", order.terms.licence, "--commercial", order.terms.commercial_use]
     return shlex.join(words)

@@ -22,7 +22,15 @@ from stit_vfx.errors import JobError, PackFetchError, PackLicenceError
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.packs import index as indexes
 from stit_vfx.packs import schema
-from stit_vfx.packs.index import ModelOffer, OfferedFile, PackIndex, PackOffer, check_file_name, parse_index
+from stit_vfx.packs.index import (
+    Kind,
+    ModelOffer,
+    OfferedFile,
+    PackIndex,
+    PackOffer,
+    check_file_name,
+    parse_index,
+)
 from stit_vfx.packs.registry import file_digest, own_folder, verify_pack
 from stit_vfx.packs.schema import read_spec
 from stit_vfx.packs.transfer import Wanted, copy_file, download, require_space
@@ -54,13 +62,17 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One thing to fetch. `folder`: where its files will lie, which is a pack's own folder."""
+    """One thing to fetch. `folder`: where its files will lie, which is a pack's own folder.
+
+    `part`: what of a pack the files of a model become, where the index says so.
+    """
 
     kind: Literal["pack", "model", "file"]
     name: str
     terms: Terms
     files: tuple[Wanted, ...]
     folder: Path
+    part: Kind | None = None
 
     @property
     def size_bytes(self) -> int | None:
@@ -133,16 +145,16 @@ def order_offer(
         )
         for file in offer.files
     )
-    is_pack = isinstance(offer, PackOffer)
-    folder = (to or (own_folder() if is_pack else downloads_folder())) / offer.name
     source = str(catalogue.base if offline is None else offline)
     told = offer.model_dump(
         include={"title", "licence", "licence_text", "licence_url", "commercial_use", "note"}
     )
     terms = Terms(**told, source=source)
-    return Order(
-        kind="pack" if is_pack else "model", name=offer.name, terms=terms, files=files, folder=folder
-    )
+    if isinstance(offer, PackOffer):
+        folder = (to or own_folder()) / offer.name
+        return Order(kind="pack", name=offer.name, terms=terms, files=files, folder=folder)
+    folder = (to or downloads_folder()) / offer.name
+    return Order(kind="model", name=offer.name, terms=terms, files=files, folder=folder, part=offer.kind)
 
 
 def order_address(

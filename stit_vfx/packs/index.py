@@ -67,6 +67,19 @@ Address = Annotated[str, Field(max_length=2000), AfterValidator(_address)]
 WebAddress = Annotated[str, Field(max_length=2000, pattern=r"^https?://[\x21-\x7e]+$")]
 
 
+Kind = Literal[
+    "generator",
+    "encoder",
+    "parser",
+    "perceptual",
+    "identity",
+    "text",
+    "style_basis",
+    "directions",
+    "fan",
+]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
 
@@ -120,9 +133,12 @@ class PackOffer(_Offer):
 
 
 class ModelOffer(_Offer):
-    """Public model files in their own formats. `kind`: what they are, in a word (generator, encoder)."""
+    """Public model files in their own formats. `kind`: which part of a pack they become; fan: face landmarks.
 
-    kind: Line = ""
+    Left out, they are said to make a pack, as a generator's do, alone or with the files of other parts.
+    """
+
+    kind: Kind | None = None
 
 
 class PackIndex(_Section):

@@ -283,6 +283,18 @@ def test_a_model_waits_beside_the_packs_and_says_how_to_convert_it(
     assert "STIT-W201" in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("fan", "convert fan {}/net/net.pkl\n"), ("encoder", "convert {}/net/net.pkl --into PACK --licence")],
+)
+def test_a_part_alone_is_said_to_be_added(
+    server: WebServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, line: str
+) -> None:
+    url = publish(server, index_of(None, model(kind=kind)))
+    assert stit("fetch", "net", "--accept-licence", "--index", url, "--to", str(tmp_path)) == 0
+    assert line.format(tmp_path) in capsys.readouterr().err
+
+
 def test_a_file_of_an_address_needs_its_sum_or_a_flag(
     server: WebServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
