@@ -246,8 +246,8 @@ class _Porter:
 
     def make_room(self, folder: Path) -> None:
         """Raise DiskFullError where what is missing does not fit."""
-        missing = [file for file in self.order.files if not _is(folder / file.name, file.sha256)]
-        require_space(folder, sum((file.size_bytes or 0) - _held(folder, file) for file in missing))
+        sizes = ((file.size_bytes or 0) - _held(folder, file) for file in self.order.files)
+        require_space(folder, sum(sizes))
 
     def bring(self, folder: Path, files: Iterable[Wanted]) -> None:
         """Those that are there stay; of an older version, what is the same is copied."""
@@ -370,11 +370,13 @@ def _is(path: Path, sha256: str | None) -> bool:
 
 
 def _held(folder: Path, file: Wanted) -> int:
-    """Bytes that an earlier call left, which need no room any more."""
-    try:
-        return min((folder / f"{file.name}{indexes.PART_ENDINGS[0]}").stat().st_size, file.size_bytes or 0)
-    except OSError:
-        return 0
+    """Bytes that an earlier call left, whole or as a part, which need no room any more."""
+    for name in (file.name, file.name + indexes.PART_ENDINGS[0]):
+        try:
+            return min((folder / name).stat().st_size, file.size_bytes or 0)
+        except OSError:
+            continue
+    return 0
 
 
 def _find(catalogue: Catalogue, name: str) -> Offer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -353,6 +354,23 @@ def test_offline_all_comes_from_the_folder(original: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("no_network")
+def test_what_was_fetched_is_carried_with_an_index_made_of_it(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "share.json").write_text(
+        json.dumps(make_index(original.parent, base_url="https://h.invalid"))
+    )
+    (tmp_path / "carry").mkdir()
+    words = ("fetch", "tiny", "--index", str(tmp_path / "share.json"), "--offline", str(original.parent))
+    assert stit(*words, "--accept-licence", "--to", str(tmp_path / "carry")) == 0
+    capsys.readouterr()
+    assert stit("index", str(tmp_path / "carry")) == 0
+    (tmp_path / "carry" / "index.json").write_text(capsys.readouterr().out)
+    assert stit("fetch", "tiny", "--offline", str(tmp_path / "carry"), "--accept-licence") == 0
+    assert verify_pack(tmp_path / "data" / "stit_vfx" / "packs" / "tiny") == []
+
+
+@pytest.mark.usefixtures("no_network")
 def test_offline_a_file_of_an_address_is_taken_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "net.pkl").write_bytes(BODY)
     digest = sha256(BODY).hexdigest()
@@ -509,6 +527,12 @@ def test_an_index_is_made_of_a_folder_and_can_be_fetched_from(
         make_index(original, base_url="https://h/p/")["packs"][0]["files"][0]["url"]
         == "https://h/p/pack.json"
     )
+
+
+def test_the_example_in_the_manual_is_an_index() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pack_index.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert [offer.name for offer in parse_index(example).offers] == ["lead-actor", "some-parser"]
 
 
 def test_a_damaged_pack_gets_into_no_index(tiny: Path) -> None:
