@@ -20,10 +20,11 @@ from typing import Any, Literal
 import numpy as np
 
 from stit_vfx.atomic import atomic_bytes, atomic_write
+from stit_vfx.cache import children_of
 from stit_vfx.errors import JobFieldError, OutputError
 from stit_vfx.learning.learn import Learned
 from stit_vfx.packs.model import Direction
-from stit_vfx.packs.registry import HERE, check_files, search_folders
+from stit_vfx.packs.registry import HERE, check_files, own_folder
 from stit_vfx.packs.schema import FILE, PackSpec, parse_spec, read_spec
 
 Commercial = Literal["yes", "no", "unknown"]
@@ -76,7 +77,10 @@ def save_as_new_pack(
             f"the pack already has a direction {learned.direction.name}",
             hint="Choose another name, or add --replace",
         )
-    for file in sorted(spec.sha256):
+    # Texts of licences travel along; weights that pack.json does not name are left-overs.
+    beside = (path for path in children_of(source) if path.is_file() and path.suffix != ".safetensors")
+    texts = {path.name for path in beside} - {FILE}
+    for file in sorted({*spec.sha256, *texts}):
         atomic_write(target / file, partial(shutil.copyfile, source / file))
     data = json.loads((source / FILE).read_bytes())
     _write(target, {**data, "name": target.name}, learned, terms)
@@ -87,9 +91,9 @@ def save_as_new_pack(
 def new_pack_folder(name: str) -> Path:
     """Where a new pack goes: a path as it is, a plain name into the user's own packs."""
     path = Path(name).expanduser()
-    folder = path if "/" in name or os.sep in name else search_folders()[-2] / name
+    folder = path if "/" in name or os.sep in name else own_folder() / name
     try:
-        parse_name(folder.name)
+        parse_name(path.name)
     except ValueError:
         raise JobFieldError(
             f"--new-pack {name}: is no name for a pack", hint="Letters, digits, dot, dash and underscore"

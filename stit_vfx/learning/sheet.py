@@ -61,6 +61,7 @@ def preview_sheet(
     columns = {name: strengths_of(_direction(pack, name), strengths) for name in names}
     total = sum(len(each) for each in columns.values()) * len(faces)
     rows: list[list[tuple[str, np.ndarray]]] = []
+    reporter.stage("preview", "start", total=total)
     with TemporaryDirectory(prefix="stit-directions-") as folder:
         desk = _Desk(pack, Path(folder), options, reporter.cancel)
         for name, face in product(names, faces):

@@ -94,7 +94,7 @@ def test_killed_at_any_call_the_same_command_ends_with_the_same_bits(
         if (folder / "samples.safetensors").exists():
             assert contents(folder).items() >= whole.items()
         else:
-            with pytest.raises(JobError, match="not finished|no samples"):
+            with pytest.raises(JobError, match=r"not finished|no samples"):
                 read_samples(folder)
         draw(pack, folder, count=2)
         assert {k: v for k, v in contents(folder).items() if not k.startswith(".tmp")} == whole
