@@ -30,6 +30,7 @@ LONGEST_NUMBER = 64
 # Shorter bytes are copied; longer ones stay where they are until a tensor or an array wants them.
 SHORT = 1 << 16
 LARGEST_KEY = 1 << 60
+LONGEST_KEY = 1 << 10
 NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 ONLY_WEIGHTS = "Only weights and plain settings are read; ask its maker for a file of those"
 
@@ -277,14 +278,18 @@ def key_of(value: Any) -> Any:
     if type(value) is tuple and all(_is_plain(each) for each in value):
         return value
     if not _is_plain(value):
-        raise PackUnsafeError(f"{shown(type(value).__name__)} as a key", hint=ONLY_WEIGHTS)
+        raise PackUnsafeError(
+            f"a key of the kind {shown(type(value).__name__)}, or a very long one", hint=ONLY_WEIGHTS
+        )
     return value
 
 
 def _is_plain(value: Any) -> bool:
     if type(value) is int:
         return abs(value) <= LARGEST_KEY
-    return value is None or type(value) in (str, bool, float, bytes)
+    if type(value) in (str, bytes):
+        return len(value) <= LONGEST_KEY
+    return value is None or type(value) in (bool, float)
 
 
 # Memo

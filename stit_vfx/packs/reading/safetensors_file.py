@@ -83,7 +83,12 @@ def _place(name: str, said: Any) -> tuple[int, int]:
 
 def _tensor(name: str, said: dict[str, Any], path: Path, numbers: Span) -> StoredTensor:
     dtype, shape, (first, last) = said.get("dtype"), said.get("shape"), said["data_offsets"]
-    if dtype not in TYPES or not isinstance(shape, list) or not all(type(each) is int for each in shape):
+    if (
+        not isinstance(dtype, str)
+        or dtype not in TYPES
+        or not isinstance(shape, list)
+        or not all(type(each) is int for each in shape)
+    ):
         raise broken(f"{ascii(name)[:80]} has no type or no shape that is read")
     check_shape(tuple(shape))
     storage = Storage(name, TYPES[dtype], product(tuple(shape)), path).place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def read_zip(path: Path, members: dict[str, Member]) -> tuple[Container, Any]:
         raise PackSourceError("was saved on a big-endian machine", hint="Save it again on another machine")
     script = f"{top}constants.pkl" in members or any(name.startswith(f"{top}code/") for name in members)
     index = members[top + INDEX].checked()
-    names = ModelNames(size=path_size(members), load_storage=_nested(path), torchscript=script)
+    size = sum(member.stored.size for member in members.values())
+    names = ModelNames(size=size, load_storage=_nested(path), torchscript=script)
     storages: dict[str, Storage] = {}
 
     def persistent(pid: Any) -> Storage:
@@ -45,11 +47,6 @@ def read_zip(path: Path, members: dict[str, Member]) -> tuple[Container, Any]:
     root = machine.run()
     check_end(machine)
     return "torchscript" if script else "torch-zip", check_tree(root)
-
-
-def path_size(members: dict[str, Member]) -> int:
-    """The bytes of all members together."""
-    return sum(member.stored.size for member in members.values())
 
 
 def check_end(machine: Machine) -> None:
@@ -74,7 +71,7 @@ def _placed(
     return storage
 
 
-def _nested(path: Path) -> Any:
+def _nested(path: Path) -> Callable[[Span, Budget], Storage]:
     def load(data: Span, budget: Budget) -> Storage:
         """A storage that was pickled on its own, inside of something else."""
         names = StorageNames(budget)
@@ -132,7 +129,7 @@ def read_pickle(path: Path, data: Span) -> tuple[Container, Any]:
     names = ModelNames(size=data.size, load_storage=_nested(path))
     machine = Machine(data, names)
     root = machine.run()
-    if root == MAGIC and type(root) is int:
+    if type(root) is int and root == MAGIC:
         return "torch-legacy", check_tree(read_legacy(path, data, names, start=machine.position))
     check_end(machine)
     return "pickle", check_tree(root)

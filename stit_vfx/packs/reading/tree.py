@@ -11,9 +11,9 @@ from stit_vfx.errors import PackUnsafeError
 from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, Known, Pending, shown
 from stit_vfx.packs.reading.values import Span, Storage, StoredTensor, Stranger
 
-DEEPEST = 200
-# Of values, shared ones counted as often as they are reached. A checkpoint with optimisers has some 10,000.
-MOST_VALUES = 1 << 24
+DEEPEST = 100
+# Shared values are counted as often as they are reached, so that whoever walks them comes to an end.
+MOST_VALUES = 4_000_000
 TITLES: dict[type, str] = {
     Span: "a block of bytes",
     Storage: "a storage without a tensor",

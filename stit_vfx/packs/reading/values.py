@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ Container = Literal["pickle", "torch-zip", "torch-legacy", "torchscript", "safet
 MOST_REPEATED = 1 << 20
 MOST_AXES = 16
 MOST_ALONG_AXIS = 1 << 40
+LONGEST_TENSOR_NAME = 1000
 AGAIN = "Copy or download the file again"
 
 
@@ -34,7 +35,7 @@ class ModelFile:
 
     path: Path
     container: Container
-    root: Any
+    root: Any = field(repr=False)
     sha256: str
 
 
@@ -49,7 +50,7 @@ class Stranger:
     module: str
     name: str
     args: tuple[Any, ...] = ()
-    state: Any = None
+    state: Any = field(default=None, repr=False)
     source_sha256: str | None = None
 
 
@@ -211,11 +212,19 @@ def module_tensors(module: Stranger) -> dict[str, StoredTensor]:
         prefix, each = pending.pop()
         own, children = _members(each)
         for name, tensor in own.items():
-            if prefix + name in found:
-                raise PackSourceError(f"has two tensors of the name {prefix + name}")
+            _check_tensor_name(prefix + name, found)
             found[prefix + name] = tensor
         pending += [(f"{prefix}{name}.", child) for name, child in reversed(children.items())]
+        if len(prefix) > LONGEST_TENSOR_NAME:
+            raise PackUnsafeError(f"modules deeper in each other than {LONGEST_TENSOR_NAME} letters")
     return found
+
+
+def _check_tensor_name(name: str, found: Mapping[str, StoredTensor]) -> None:
+    if len(name) > LONGEST_TENSOR_NAME:
+        raise PackUnsafeError(f"a tensor with a name of {len(name)} letters")
+    if name in found:
+        raise PackSourceError(f"has two tensors of the name {name}")
 
 
 def _members(module: Stranger) -> tuple[dict[str, StoredTensor], dict[str, Stranger]]:
