@@ -90,6 +90,8 @@ def _not_read(head: bytes) -> PackError:
     if called := HEADERLESS.match(head):
         title = b".".join(called.groups()).decode("ascii")
         return PackUnsafeError(f"global {title} in a pickle of protocol 0 or 1", hint=ONLY_WEIGHTS)
+    if head[257:262] == b"ustar":
+        return PackSourceError("is a tar archive", hint=READ)
     for pattern, what in OTHERS:
         if pattern.match(head):
             return PackSourceError(what, hint=READ)

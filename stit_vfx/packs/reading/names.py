@@ -108,7 +108,13 @@ class ModelNames:
 
     def _plain(self) -> list[Known]:
         known = [Known("collections.OrderedDict", call=self._ordered)]
+        # In the states of optimisers.
+        known += [
+            Known("collections.defaultdict", call=_default),
+            Known("collections.Counter", call=_counter),
+        ]
         for module in ("builtins", "__builtin__"):
+            known += [Known(f"{module}.{name}") for name in ("dict", "list", "int", "float")]
             known += [Known(f"{module}.set", call=self._set), Known(f"{module}.frozenset", call=self._set)]
             known += [
                 Known(f"{module}.bytes", call=_no_bytes),
@@ -124,6 +130,7 @@ class ModelNames:
             Known("torch._utils._rebuild_tensor_v2", call=_tensor_v2),
             Known("torch._utils._rebuild_tensor_v3", call=_tensor_v3),
             Known("torch._utils._rebuild_parameter", call=_parameter),
+            Known("torch._utils._rebuild_parameter_with_state", call=_parameter),
             Known("torch.storage._load_from_bytes", call=self._storage),
             Known("torch.device", call=_device),
             Known("torch.Size", call=_size),
@@ -188,12 +195,23 @@ def _refuse(module: str, name: str) -> Any:
 
 def _a(kind: type | tuple[type, ...], value: Any) -> Any:
     if not isinstance(value, kind):
-        raise PackUnsafeError(f"{type(value).__name__} where no such is expected", hint=ONLY_WEIGHTS)
+        raise PackUnsafeError(
+            f"a value of the kind {type(value).__name__.lower()} in a wrong place", hint=ONLY_WEIGHTS
+        )
     return value
 
 
 def _easy_dict() -> dict[Any, Any]:
     return {}
+
+
+def _default(factory: Any = None) -> dict[Any, Any]:
+    """What would be made for missing keys does not matter."""
+    return {}
+
+
+def _counter(counts: Any) -> dict[Any, Any]:
+    return _a(dict, counts)
 
 
 def _no_bytes() -> bytes:
@@ -245,7 +263,7 @@ def _check_bare(hooks: Any, metadata: Any) -> None:
         raise PackUnsafeError("a tensor with hooks or metadata", hint=ONLY_WEIGHTS)
 
 
-def _parameter(data: Any, grad: Any, hooks: Any) -> StoredTensor:
+def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> StoredTensor:
     _check_bare(hooks, None)
     return _a(StoredTensor, data)
 
