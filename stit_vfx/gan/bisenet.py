@@ -164,10 +164,20 @@ class BiSeNet(nn.Module):
         mean, std = (x.new_tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
         return (x - mean) / std
 
+    def labels(self, crops: Tensor) -> Tensor:
+        """Crops (N, 3, H, W) in [-1, 1] to class numbers (N, 512, 512), int64."""
+        return self(self.prepare(crops)).argmax(1)
+
+    def parse(self, crops: Tensor) -> Tensor:
+        """Crops (N, 3, H, W) in [-1, 1] to class numbers (N, H, W), int64: `labels`, the nearest one each."""
+        labels = self.labels(crops)
+        if labels.shape[1:] == crops.shape[2:]:
+            return labels
+        return F.interpolate(labels[:, None].float(), crops.shape[2:], mode="nearest")[:, 0].long()
+
     def foreground(self, crops: Tensor) -> Tensor:
         """Crops (N, 3, H, W) in [-1, 1] to (N, 512, 512): 1 on face, hair and neck, 0 elsewhere."""
-        labels = self(self.prepare(crops)).argmax(1)
-        return foreground_of(labels)
+        return foreground_of(self.labels(crops))
 
 
 def foreground_of(labels: Tensor) -> Tensor:

@@ -1,13 +1,15 @@
-"""e4e: from a crop to rows of w.
+"""e4e and pSp: from a crop to rows of w.
 
-Tov et al., "Designing an Encoder for StyleGAN Image Manipulation", 2021: one base row for all layers and a
-small offset for each. State-dict names are those of the published checkpoint's `encoder.` part, plus
-`latent_avg`, which is zero for encoders that do not start from the average.
+pSp: Richardson et al., "Encoding in Style", 2021: a row for each layer. e4e: Tov et al., "Designing an
+Encoder for StyleGAN Image Manipulation", 2021: the same network, whose first row is a base for all layers and
+whose other rows are small offsets to it. State-dict names are those of the published checkpoints' `encoder.`
+part, plus `latent_avg`, which is zero for encoders that do not start from the average.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,7 @@ class EncoderConfig:
     num_ws: int = 18
     w_dim: int = 512
     body: BodyConfig = field(default_factory=BodyConfig)
+    arch: Literal["e4e", "psp"] = "e4e"
 
 
 class StyleHead(nn.Module):
@@ -53,7 +56,7 @@ class Encoder(Body):
         super().__init__(config.body)
         self.config = config
         _, fine, middle, coarse = config.body.widths
-        sizes = [16 if i < 3 else 32 if i < 7 else 64 for i in range(config.num_ws)]
+        sizes = [16 << _level(i) for i in range(config.num_ws)]
         self.styles = nn.ModuleList(StyleHead(coarse, config.w_dim, size=size) for size in sizes)
         self.latlayer1 = nn.Conv2d(middle, coarse, 1)
         self.latlayer2 = nn.Conv2d(fine, coarse, 1)
@@ -64,14 +67,16 @@ class Encoder(Body):
 
         Crops of another size are resized to 256 with an antialiased bilinear filter; published pivots made
         with older image libraries, which did not antialias, differ a little. Only the first `stage` offsets
-        are added if it is given, as during the encoder's progressive training.
+        of an e4e are added if it is given, as during its progressive training.
         """
         features = self._pyramid(resize(crops))
-        rows = [self.styles[0](features[0])]
-        last = self.config.num_ws - 1 if stage is None else min(stage, self.config.num_ws - 1)
-        for i in range(1, self.config.num_ws):
-            level = 0 if i < 3 else 1 if i < 7 else 2
-            rows.append(rows[0] + self.styles[i](features[level]) if i <= last else rows[0])
+        rows = [
+            head(features[_level(i)]) for i, head in enumerate(self.styles) if stage is None or i <= stage
+        ]
+        if self.config.arch == "e4e":
+            base, *offsets = rows
+            rows = [base, *(base + offset for offset in offsets)]
+            rows += [base] * (self.config.num_ws - len(rows))
         return torch.stack(rows, 1) + self.latent_avg
 
     def _pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,6 +84,11 @@ class Encoder(Body):
         fine, middle, coarse = self.taps(x, [body.last_unit(group) for group in (1, 2, 3)])
         p2 = upsample_add(coarse, self.latlayer1(middle))
         return coarse, p2, upsample_add(p2, self.latlayer2(fine))
+
+
+def _level(row: int) -> int:
+    """Which level of the pyramid a row reads: 0 the coarsest."""
+    return 0 if row < 3 else 1 if row < 7 else 2
 
 
 def upsample_add(coarse: Tensor, fine: Tensor) -> Tensor:

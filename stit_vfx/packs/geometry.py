@@ -82,8 +82,13 @@ class GeometryModel:
             generator, encoder = GeometrySynthesis(config), GeometryEncoder(config)
         return cls(
             ShapeModel.load(folder / spec.shape.file),
-            fill(generator, folder / spec.generator.file, device=device),
-            fill(encoder, folder / spec.encoder.file, device=device),
+            fill(
+                generator,
+                folder / spec.generator.file,
+                device=device,
+                sha256=spec.sha256[spec.generator.file],
+            ),
+            fill(encoder, folder / spec.encoder.file, device=device, sha256=spec.sha256[spec.encoder.file]),
             crop_size=spec.crop_size or CROP_SIZE,
             trust=float(spec.trust.get("skin", TRUST)),
             mouth_trust=float(spec.trust.get("mouth", MOUTH_TRUST)),
@@ -93,6 +98,13 @@ class GeometryModel:
     def fit(self, landmarks: np.ndarray, weights: np.ndarray, *, cuts: Sequence[int] = ()) -> list[ShapeCode]:
         """One identity for the shot, pose and expression per frame, steady over time; see `shape.fit`."""
         return fit_shot(self.shape, landmarks, weights, cuts=cuts)
+
+    @property
+    def encodes(self) -> bool:
+        return True
+
+    def free_encoder(self) -> None:
+        """It is small, and stays."""
 
     @torch.no_grad()
     def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:

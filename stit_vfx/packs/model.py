@@ -105,6 +105,15 @@ class FaceModel(Protocol):
     """How the pack wants to be tuned: `steps`, `lr`, `batch`, `stitch_steps`, `stitch_lr`, where it says."""
 
     @property
+    def encodes(self) -> bool:
+        """Whether `encode` works; without an encoder, rows are found by optimisation."""
+        ...
+
+    def free_encoder(self) -> None:
+        """Let go of an encoder that takes much memory; it is loaded again when it is needed again."""
+        ...
+
+    @property
     def network(self) -> nn.Module:
         """What holds the weights that the tune and stitch steps train, in place."""
         ...

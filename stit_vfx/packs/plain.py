@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stit_vfx.errors import PackError
 from stit_vfx.gan.e4e import Encoder
 from stit_vfx.gan.stylegan2 import Generator
 from stit_vfx.packs.directions import move_appearance, style_within
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
+from stit_vfx.packs.networks import NO_ENCODER_HINT
+from stit_vfx.packs.weights import Lazy
 from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode
 
@@ -31,19 +34,19 @@ NEW = 0.15
 
 
 class PlainModel:
-    """`FaceModel` for plain StyleGAN2 and its e4e encoder."""
+    """`FaceModel` for plain StyleGAN2 with an encoder, or without: then rows are found by optimisation."""
 
     def __init__(
         self,
         generator: Generator,
-        encoder: Encoder,
+        encoder: Encoder | Lazy[Encoder] | None,
         *,
         schedule: Mapping[str, Any] | None = None,
         crop_size: int | None = None,
     ) -> None:
         config = generator.config
         self.network: nn.Module = generator
-        self.encoder = encoder
+        self._encoder = Lazy(lambda: encoder) if isinstance(encoder, Encoder) else encoder
         self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
         self.crop_size = max(config.resolution, crop_size or CROP_PX)
         self.schedule: Mapping[str, Any] = schedule or {}
@@ -54,11 +57,32 @@ class PlainModel:
         """None: nothing here knows the face's shape."""
         return None
 
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder."""
+        return self._encoder is not None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, loaded when it is first asked for. Raises PackError where there is none."""
+        if self._encoder is None:
+            raise PackError("the pack has no encoder", hint=NO_ENCODER_HINT)
+        return self._encoder()
+
+    def free_encoder(self) -> None:
+        """Let go of the encoder, far larger than the generator; it comes back when it is asked for."""
+        if self._encoder is not None:
+            self._encoder.free()
+
     @torch.no_grad()
     def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:
-        """Crops (N, 3, R, R) to rows (N, num_ws, w_dim), one by one, so that a batch changes no bits."""
-        device = next(self.encoder.parameters()).device
-        return torch.cat([self.encoder(crop[None].to(device)) for crop in crops])
+        """Crops (N, 3, R, R) to rows (N, num_ws, w_dim), one by one, so that a batch changes no bits.
+
+        Raises PackError where there is no encoder.
+        """
+        encoder = self.encoder
+        device = next(encoder.parameters()).device
+        return torch.cat([encoder(crop[None].to(device)) for crop in crops])
 
     def maps(self, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor | None:
         """None: the generator takes no maps."""

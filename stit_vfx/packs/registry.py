@@ -7,11 +7,12 @@ hold packs. Nothing is downloaded.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
@@ -21,6 +22,8 @@ from stit_vfx.packs.schema import FILE, PackSpec, read_spec
 
 HERE = Path(__file__).parent
 VARIABLE = "STIT_PACK_PATH"
+# Files are hashed side by side; more threads than this only wait for the disk.
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,11 @@ class PackEntry:
     licence: str
     folder: Path
     problem: str = ""
+    commercial_use: str = "unknown"
 
     def __str__(self) -> str:
-        return f"{self.title or self.name}, {self.licence} ({self.folder})"
+        terms = f"{self.licence}; commercial use: {self.commercial_use}"
+        return f"{self.title or self.name}, {terms} ({self.folder})"
 
 
 def list_packs(*, search: Sequence[Path] = ()) -> list[PackEntry]:
@@ -87,30 +92,31 @@ def check_files(folder: Path, spec: PackSpec) -> None:
 
 
 def _problems(folder: Path, spec: PackSpec) -> Iterator[str]:
-    for name, recorded in sorted(spec.sha256.items()):
-        try:
-            if file_digest(folder / name) != recorded:
-                yield f"{name} is not the file that was recorded (sha256 differs)"
-        except FileNotFoundError:
-            yield f"{name} is missing"
-        except OSError as error:
-            yield f"{name} cannot be read: {error}"
+    names = sorted(spec.sha256)
+    with ThreadPoolExecutor(max(1, min(len(names), os.cpu_count() or 1, MOST_THREADS))) as pool:
+        for problem in pool.map(lambda name: _problem(folder / name, spec.sha256[name]), names):
+            if problem:
+                yield problem
 
 
-_digests: dict[tuple[str, int, int], str] = {}
+def _problem(path: Path, recorded: str) -> str:
+    try:
+        return "" if file_digest(path) == recorded else not_recorded(path.name)
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    except OSError as error:
+        return f"{path.name} cannot be read: {error}"
+
+
+def not_recorded(name: str) -> str:
+    """The words for a file whose sum is another than the pack's."""
+    return f"{name} is not the file that was recorded (sha256 differs)"
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file; read once per process as long as its size and time stay."""
-    stat = path.stat()
-    stamp = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-    if stamp not in _digests:
-        whole = sha256()
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                whole.update(part)
-        _digests[stamp] = whole.hexdigest()
-    return _digests[stamp]
+    """sha256 of a file, read anew every time: a size and a time say nothing of the bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pack_folders(folders: Iterable[Path]) -> Iterator[Path]:
@@ -129,7 +135,7 @@ def _entry(folder: Path) -> PackEntry:
         spec = read_spec(folder)
     except PackError as error:
         return PackEntry(folder.name, "", "unknown", folder, str(error))
-    return PackEntry(spec.name, spec.title, spec.licence, folder)
+    return PackEntry(spec.name, spec.title, spec.licence, folder, commercial_use=spec.commercial_use)
 
 
 def _instead(name: str, known: list[str]) -> str:

@@ -2,9 +2,9 @@ import json
 import os
 
 import pytest
+import torch
 
 from stit_vfx.errors import PackDamagedError, PackMissingError
-from stit_vfx.packs import registry
 from stit_vfx.packs.load import load_pack
 from stit_vfx.packs.registry import find_pack, list_packs, verify_pack
 
@@ -69,15 +69,24 @@ def test_a_broken_pack_json_does_not_hide_other_packs(tiny):
     assert verify_pack(packs["broken"]) == [packs["broken"].problem]
 
 
-def test_files_are_hashed_once_per_process(tiny, monkeypatch):
-    verify_pack(tiny)
-    hashed = []
-    monkeypatch.setattr(registry, "sha256", lambda: hashed.append(1))
-    assert verify_pack(tiny) == []
-    assert not hashed
+def test_a_byte_that_changes_under_the_same_size_and_time_is_found(tiny):
+    load_pack(tiny)
+    path = tiny / "encoder.safetensors"
+    times = path.stat()
+    _flip_a_byte(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(PackDamagedError, match="encoder"):
+        load_pack(tiny)
+
+
+def test_a_byte_that_changes_after_the_pack_was_opened_is_found_when_it_is_needed(tiny):
+    pack = load_pack(tiny)
+    _flip_a_byte(tiny / "encoder.safetensors")
+    with pytest.raises(PackDamagedError, match="encoder"):
+        pack.encoder.encode(torch.zeros(1, 3, 256, 256))
 
 
 def test_the_entry_shows_name_licence_and_place(tiny):
     (entry,) = [pack for pack in list_packs(search=[tiny]) if pack.name == "tiny"]
-    assert str(entry) == f"Tiny, CC0-1.0 ({tiny})"
+    assert str(entry) == f"Tiny, CC0-1.0; commercial use: yes ({tiny})"
     assert json.loads((tiny / "pack.json").read_text())["title"] == entry.title
