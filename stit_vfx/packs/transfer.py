@@ -60,9 +60,13 @@ class Note(BaseModel):
         return strong or self.modified
 
     def is_of(self, other: Note) -> bool:
-        """Whether both are the same file of the same server, as far as either says."""
+        """Whether both are the same file of the same server, as far as either says.
+
+        Without a sum to tell in the end, both must say it.
+        """
         pairs = ((self.etag, other.etag), (self.modified, other.modified), (self.total, other.total))
-        return all(a is None or b is None or a == b for a, b in pairs)
+        told = self.sha256 is not None or self.validator == other.validator
+        return told and all(a is None or b is None or a == b for a, b in pairs)
 
 
 def download(wanted: Wanted, folder: Path, *, manners: Manners, watch: Watch) -> str:
