@@ -285,10 +285,10 @@ def _against(pack: Pack, wish: Wish) -> np.ndarray | None:
     """(D, K): the directions to be orthogonal to, in the space of the new one. None if there are none."""
     if not wish.orthogonal_to:
         return None
-    return np.stack([_column(pack, wish, name) for name in wish.orthogonal_to], 1)
+    return np.concatenate([_columns(pack, wish, name) for name in wish.orthogonal_to], 1)
 
 
-def _column(pack: Pack, wish: Wish, name: str) -> np.ndarray:
+def _columns(pack: Pack, wish: Wish, name: str) -> np.ndarray:
     if name not in pack.directions:
         raise UnknownDirectionError(
             f"--orthogonal-to: pack {pack.name} has no direction {name!r}",
@@ -304,12 +304,15 @@ def _column(pack: Pack, wish: Wish, name: str) -> np.ndarray:
             hint="Learn in the same space",
         )
     if wish.space == "style":
-        return _style_vector(pack, other)
+        return _style_vector(pack, other)[:, None]
     rows = direction_rows(other, pack.model.num_ws)
     if wish.layers is not None:
         rows = np.where(np.isin(np.arange(len(rows)), wish.layers)[:, None], rows, 0)
-    # A direction of w is the same row everywhere: orthogonal to the other's rows is orthogonal to their sum.
-    return rows.sum(0) if wish.space == "w" else rows.reshape(-1)
+    if wish.space == "w+":
+        return rows.reshape(-1, 1)
+    # A vector of w is the same in every row: it is orthogonal to the other's rows where it is to their sum. A
+    # transformer moves each row its own way, and has to be orthogonal to each.
+    return rows.T if wish.method == "transformer" else rows.sum(0)[:, None]
 
 
 def _style_vector(pack: Pack, direction: Direction) -> np.ndarray:

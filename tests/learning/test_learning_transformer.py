@@ -142,6 +142,18 @@ def test_a_learned_transformer_comes_back_from_its_pack(
     assert spec.measured["held_out_success_at_alpha_1"] > 0.7
 
 
+@pytest.mark.parametrize("space", ["w", "w+"])
+def test_a_transformer_stays_orthogonal_to_directions_whatever_the_rows(
+    pack: Pack, samples: Samples, space: Any
+) -> None:
+    learned = own(pack, samples, space=space, rank=8, orthogonal_to=("smile", "rows"))
+    code = Code(np.random.default_rng(6).standard_normal((ROWS, WIDTH)).astype(np.float32))
+    step = np.float64(pack.model.move(code, [(learned.direction, 1.0)]).ws) - code.ws
+    for name in ("smile", "rows"):
+        other = np.broadcast_to(np.float64(pack.directions[name].vector), (ROWS, WIDTH))
+        assert abs((step * other).sum()) < 1e-5 * np.linalg.norm(step) * np.linalg.norm(other)
+
+
 def test_it_is_no_matter_in_which_order_edits_are_made(pack: Pack) -> None:
     rng = np.random.default_rng(0)
     code = Code(rng.standard_normal((ROWS, WIDTH)).astype(np.float32))
