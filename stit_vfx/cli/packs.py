@@ -14,6 +14,7 @@ from stit_vfx.cli.packs_fetch import index as index_
 from stit_vfx.cli.packs_text import command as text_
 
 if TYPE_CHECKING:
+    from stit_vfx.packs.registry import PackEntry
     from stit_vfx.packs.schema import PackSpec
 
 _search = click.option(
@@ -32,11 +33,17 @@ def command() -> None:
 @_json
 def list_(pack_path: tuple[Path, ...], as_json: bool) -> None:
     """List the packs on this machine, in the order in which they are searched."""
-    from stit_vfx.packs.registry import list_packs
+    from stit_vfx.packs.registry import absent_folders, list_packs
 
     packs = list_packs(search=pack_path)
-    lines = [f"{pack.name}: {pack}" + (f"\n  {pack.problem}" if pack.problem else "") for pack in packs]
+    lines = [line for pack in packs for line in _entry_lines(pack)]
+    lines += [f"not there: {folder}" for folder in absent_folders(pack_path)]
     show([vars(pack) for pack in packs], "\n".join(lines) or "no packs", as_json=as_json)
+
+
+def _entry_lines(pack: PackEntry) -> list[str]:
+    problem = [f"  {pack.problem}"] if pack.problem else []
+    return [f"{pack.name}: {pack}", *problem, *(f"  hides {folder}" for folder in pack.hides)]
 
 
 @command.command("show")

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import platformdirs
 
 from stit_vfx.errors import PackDamagedError, PackError, PackMissingError
-from stit_vfx.packs.schema import FILE, PackSpec, read_spec
+from stit_vfx.packs.schema import FILE, NAME_PATTERN, PackSpec, read_spec
 
 HERE = Path(__file__).parent
 VARIABLE = "STIT_PACK_PATH"
@@ -28,7 +29,11 @@ MOST_THREADS = 8
 
 @dataclass(frozen=True)
 class PackEntry:
-    """A pack as `stit packs list` shows it. `problem` says why its pack.json cannot be used, if so."""
+    """A pack as `stit packs list` shows it.
+
+    problem  why its pack.json cannot be used, if so
+    hides    folders of packs of the same name that come later in the search
+    """
 
     name: str
     title: str
@@ -36,8 +41,11 @@ class PackEntry:
     folder: Path
     problem: str = ""
     commercial_use: str = "unknown"
+    hides: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
+        if self.problem:
+            return f"cannot be used ({self.folder})"
         terms = f"{self.licence}; commercial use: {self.commercial_use}"
         return f"{self.title or self.name}, {terms} ({self.folder})"
 
@@ -47,7 +55,9 @@ def list_packs(*, search: Sequence[Path] = ()) -> list[PackEntry]:
     found: dict[str, PackEntry] = {}
     for folder in pack_folders(search_folders(search)):
         entry = _entry(folder)
-        found.setdefault(entry.name, entry)
+        first = found.setdefault(entry.name, entry)
+        if first.folder.resolve() != folder.resolve():
+            found[entry.name] = replace(first, hides=(*first.hides, folder))
     return list(found.values())
 
 
@@ -55,6 +65,11 @@ def search_folders(search: Sequence[Path] = ()) -> list[Path]:
     """Where packs are looked for, in order."""
     named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     return [*(Path(folder) for folder in search), *named, own_folder(), HERE]
+
+
+def absent_folders(search: Sequence[Path] = ()) -> list[Path]:
+    """Folders that somebody named and that are not there, such as a share that is not mounted."""
+    return [folder for folder in search_folders(search)[:-2] if not folder.is_dir()]
 
 
 def own_folder() -> Path:
@@ -71,7 +86,8 @@ def find_pack(name: str | Path, *, search: Sequence[Path] = ()) -> Path:
         return Path(text)
     packs = {entry.name: entry for entry in list_packs(search=search)}
     if text not in packs:
-        raise PackMissingError(f"no pack named {text!r} on this machine", hint=_instead(text, list(packs)))
+        hint = _instead(text, list(packs), absent_folders(search))
+        raise PackMissingError(f"no pack named {text!r} on this machine", hint=hint)
     return packs[text].folder
 
 
@@ -123,11 +139,19 @@ def pack_folders(folders: Iterable[Path]) -> Iterator[Path]:
     """Folders that have a pack.json: those given, or what lies in them. Names that begin with a dot are none,
     since packs are put together under such names."""
     for folder in folders:
-        if (folder / FILE).is_file():
+        if _is_pack(folder):
             yield folder
         elif folder.is_dir():
             inside = (each for each in folder.iterdir() if not each.name.startswith("."))
-            yield from sorted(each for each in inside if (each / FILE).is_file())
+            yield from sorted(each for each in inside if _is_pack(each))
+
+
+def _is_pack(folder: Path) -> bool:
+    """One that may not be looked into counts too, if its name is a pack's: the list says what is wrong."""
+    try:
+        return (folder / FILE).is_file()
+    except PermissionError:
+        return re.fullmatch(NAME_PATTERN, folder.name) is not None
 
 
 def _entry(folder: Path) -> PackEntry:
@@ -138,7 +162,9 @@ def _entry(folder: Path) -> PackEntry:
     return PackEntry(spec.name, spec.title, spec.licence, folder, commercial_use=spec.commercial_use)
 
 
-def _instead(name: str, known: list[str]) -> str:
+def _instead(name: str, known: list[str], absent: list[Path]) -> str:
     listing = f"There is {', '.join(known)}" if known else f"Put one in {own_folder()}"
+    if absent:
+        listing += f". Not there: {', '.join(map(str, absent))}"
     close = get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]}? {listing}" if close else listing

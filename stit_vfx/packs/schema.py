@@ -19,6 +19,7 @@ from stit_vfx.errors import PackDamagedError, PackFormatError, PackNewerError
 SCHEMA = "stit.pack/1"
 FILE = "pack.json"
 MAX_BYTES = 4_000_000
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _plain_file(name: str) -> str:
@@ -39,7 +40,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Resolution = Annotated[int, Field(ge=8, le=2048), AfterValidator(_power_of_two)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class _Section(BaseModel):

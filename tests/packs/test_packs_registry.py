@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +31,40 @@ def test_the_users_path_comes_before_the_environments_before_the_own_folder(tmp_
     assert find_pack("tiny") == named
     assert find_pack("tiny", search=[given.parent]) == given
     assert [pack.folder for pack in list_packs(search=[given]) if pack.name == "tiny"] == [given]
+
+
+def test_a_pack_that_hides_another_says_so(tiny, tmp_path, make_pack):
+    other = make_pack(tmp_path / "others" / "older")
+    (entry,) = [pack for pack in list_packs(search=[tiny.parent, tiny, other.parent]) if pack.name == "tiny"]
+    assert (entry.folder, entry.hides) == (tiny, (other,))
+
+
+def test_a_search_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("STIT_PACK_PATH", str(tmp_path / "not mounted"))
+    with pytest.raises(PackMissingError, match=r"Not there: .*not mounted"):
+        find_pack("tiny")
+
+
+def test_folders_that_may_not_be_looked_into_hide_no_pack(tiny, monkeypatch):
+    for name in ("locked", "lost+found"):
+        (tiny.parent / name).mkdir()
+    is_file, closed = Path.is_file, (tiny.parent / "locked", tiny.parent / "lost+found")
+
+    def refused(path):
+        if path.parent in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    packs = {pack.name: pack for pack in list_packs(search=[tiny.parent])}
+    assert packs["tiny"].problem == ""
+    assert "cannot be read" in packs["locked"].problem
+    assert "lost+found" not in packs
+
+
+def test_a_folder_with_a_dot_in_front_is_no_pack(tiny):
+    tiny.rename(tiny.with_name(".fetch-tiny"))
+    assert [pack for pack in list_packs(search=[tiny.parent]) if pack.name == "tiny"] == []
 
 
 def test_an_unknown_pack_is_answered_with_what_there_is(tiny):
