@@ -70,10 +70,11 @@ def _read(path: Path, whole: Span) -> tuple[Container, Any]:
         return _read_archive(path, read_archive(path, whole))
     if head.startswith(MAGIC):
         return "npy", read_npy(whole)
-    if head.startswith(b"\x80"):
-        return read_pickle(path, whole)
+    # Before pickles: a table of 128 bytes begins as they do.
     if is_safetensors(whole):
         return "safetensors", read_safetensors(path, whole)
+    if head.startswith(b"\x80"):
+        return read_pickle(path, whole)
     raise _not_read(head)
 
 
