@@ -1,13 +1,19 @@
-"""A web server on the loopback that misbehaves as told, and remembers what it was asked."""
+"""A web server on the loopback that misbehaves as told and remembers what it was asked; an index for it."""
 
 from __future__ import annotations
 
+import random
 import ssl
 import threading
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from stit_vfx.packs.index import make_index
+
+BODY = random.Random(3).randbytes(200_000)
 
 
 @dataclass
@@ -184,3 +190,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _note(self, path: str, status: int) -> None:
         told, if_range = self.headers.get("Range"), self.headers.get("If-Range")
         self.web.asked.append(Asked(self.command, path, status, told, if_range))
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    file = {"name": "net.pkl", "url": "models/net.pkl", "size": len(BODY), "sha256": sha256(BODY).hexdigest()}
+    about = {"name": "net", "kind": "generator", "licence": "CC-BY-NC-4.0", "commercial_use": "no"}
+    return {**about, "note": "For research only.", "files": [file], **changes}
+
+
+def index_of(pack: Path | None = None, *models: Any) -> dict[str, Any]:
+    made = make_index(pack.parent) if pack else {"schema": "stit.packindex/1"}
+    return {**made, "models": list(models)}

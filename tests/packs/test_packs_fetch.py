@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import re
 import signal
 import socket
 import subprocess
@@ -17,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetch_server import WebServer
+from fetch_server import BODY, WebServer, index_of, model
 
 from stit_vfx import cli
 from stit_vfx.errors import (
-    PackDamagedError,
     PackFetchError,
-    PackFormatError,
     PackLicenceError,
-    PackNewerError,
 )
 from stit_vfx.packs.fetch import Catalogue, Order, fetch, open_index, order_address, order_offer
 from stit_vfx.packs.index import make_index, parse_index
@@ -33,7 +28,6 @@ from stit_vfx.packs.load import load_pack
 from stit_vfx.packs.registry import list_packs, verify_pack
 from stit_vfx.packs.web import Manners
 
-BODY = random.Random(3).randbytes(200_000)
 QUICK = Manners(tries=2, timeout_s=10, first_wait_s=0)
 PACK_FILES = ["directions.safetensors", "encoder.safetensors", "generator.safetensors", "pack.json"]
 
@@ -76,17 +70,6 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refused)
 
 
-def model(**changes: Any) -> dict[str, Any]:
-    file = {"name": "net.pkl", "url": "models/net.pkl", "size": len(BODY), "sha256": sha256(BODY).hexdigest()}
-    about = {"name": "net", "kind": "generator", "licence": "CC-BY-NC-4.0", "commercial_use": "no"}
-    return {**about, "note": "For research only.", "files": [file], **changes}
-
-
-def index_of(pack: Path | None = None, *models: Any) -> dict[str, Any]:
-    made = make_index(pack.parent) if pack else {"schema": "stit.packindex/1"}
-    return {**made, "models": list(models)}
-
-
 def publish(server: WebServer, index: dict[str, Any], pack: Path | None = None, **how: Any) -> str:
     """The index's address."""
     for name in PACK_FILES if pack else ():
@@ -111,9 +94,6 @@ def stit(*words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main(["packs", *words])
     return int(ended.value.code or 0)
-
-
-# Packs ----------------------------------------------------------------------------------------------------
 
 
 def test_a_pack_is_fetched_verified_and_loads(server: WebServer, original: Path, tmp_path: Path) -> None:
@@ -226,9 +206,6 @@ def test_wrong_bytes_never_become_a_pack(server: WebServer, original: Path, tmp_
     assert not any("generator" in name for name in os.listdir(tmp_path / ".fetch-tiny"))
 
 
-# Terms ----------------------------------------------------------------------------------------------------
-
-
 def test_terms_not_accepted_move_no_byte(server: WebServer, original: Path, tmp_path: Path) -> None:
     url = publish(server, index_of(original), original)
     with pytest.raises(PackLicenceError):
@@ -266,9 +243,6 @@ def test_on_a_terminal_it_asks(
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda text: answer.strip())
     assert stit("fetch", "net", "--index", url, "--to", str(tmp_path)) == status
     assert (tmp_path / "net").exists() == (status == 0)
-
-
-# Models and addresses -------------------------------------------------------------------------------------
 
 
 def test_a_model_waits_beside_the_packs_and_says_how_to_convert_it(
@@ -335,9 +309,6 @@ def test_an_address_that_names_no_plain_file_is_refused(tmp_path: Path, path: st
         order_address(f"http://127.0.0.1:9/{path}", sha256=None, to=tmp_path)
 
 
-# Offline --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.usefixtures("no_network")
 def test_offline_all_comes_from_the_folder(original: Path, tmp_path: Path) -> None:
     carried = tmp_path / "carried"
@@ -399,101 +370,10 @@ def test_an_index_on_a_share_needs_no_server(original: Path, tmp_path: Path, no_
     assert verify_pack(tmp_path / "to" / "tiny") == []
 
 
-# The index ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../x", "/etc/x", "a/b", "..", ".hidden", "a\\b", "x.part", "nul", "COM1.pkl", "a\n", "", "x" * 300],
-)
-def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
-    file = {**model()["files"][0], "name": name}
-    with pytest.raises(PackFormatError, match=r"models\.0\.files\.0\.name"):
-        parse_index(json.dumps(index_of(None, model(files=[file]))))
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["../x", "a/../../x", "a/%2e%2e/x", "/x", "%2fx", "file:///x", "ftp://h/x", "c:x", "a\\..\\x", "//h/x", "http://",
-     "https://me:secret@h/x", "http://h/a b", "a//b", ""],
-)  # fmt: skip
-def test_an_address_that_leads_elsewhere_is_refused(url: str) -> None:
-    file = {**model()["files"][0], "url": url}
-    with pytest.raises(PackFormatError, match=r"models\.0\.files\.0\.url"):
-        parse_index(json.dumps(index_of(None, model(files=[file]))))
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"colour": 1}, "models.0.colour: is not a known key"),
-        ({"licence": ""}, "models.0.licence"),
-        ({"commercial_use": "maybe"}, "models.0.commercial_use"),
-        ({"title": "\x1b[2J"}, "models.0.title"),
-        ({"note": "\u202eeil"}, "models.0.note"),
-        ({"name": "../net"}, "models.0.name"),
-        ({"files": []}, "models.0.files"),
-        (
-            {"files": [model()["files"][0], {**model()["files"][0], "name": "NET.pkl"}]},
-            "net.pkl is given twice",
-        ),
-        ({"files": [{**model()["files"][0], "size": 0}]}, "models.0.files.0.size"),
-        ({"files": [{**model()["files"][0], "size": "200000"}]}, "models.0.files.0.size"),
-        ({"files": [{**model()["files"][0], "sha256": "AB" * 32}]}, "models.0.files.0.sha256"),
-    ],
-)
-def test_a_field_that_is_wrong_is_named(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(PackFormatError) as caught:
-        parse_index(json.dumps(index_of(None, model(**change))), where="index.json")
-    assert told in str(caught.value)
-
-
-def test_a_pack_offer_without_a_description_or_with_a_pickle_is_refused(original: Path) -> None:
-    index = index_of(original)
-    first, *others = index["packs"][0]["files"]
-    for files in (others, [first, {**first, "name": "weights.pkl"}]):
-        index["packs"][0]["files"] = files
-        with pytest.raises(PackFormatError, match=r"packs\.0"):
-            parse_index(json.dumps(index))
-
-
-def test_two_offers_of_one_name_are_refused() -> None:
-    with pytest.raises(PackFormatError, match="net is offered twice"):
-        parse_index(json.dumps(index_of(None, model(), model(name="NET"))))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"schema": "stit.pack/1"}', '{"schema": 1}', "[" * 5000]
-)
-def test_what_is_no_index_is_refused(text: str) -> None:
-    with pytest.raises(PackFormatError):
-        parse_index(text)
-
-
-def test_an_index_of_a_newer_engine_says_so() -> None:
-    with pytest.raises(PackNewerError):
-        parse_index('{"schema": "stit.packindex/2"}')
-
-
 def test_an_index_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(PackFetchError, match="No such file"):
         open_index(str(tmp_path / "index.json"))
     assert stit("fetch", "net") == 2
-
-
-def test_an_unknown_name_is_answered_with_what_there_is() -> None:
-    catalogue = Catalogue(index=parse_index(json.dumps(index_of(None, model()))), base="https://h/index.json")
-    with pytest.raises(PackFetchError, match=r"Did you mean net\? It offers net"):
-        order_offer(catalogue, "nett")
-
-
-def test_an_index_of_https_leads_to_no_http() -> None:
-    file = {**model()["files"][0], "url": "http://h/net.pkl"}
-    catalogue = Catalogue(
-        index=parse_index(json.dumps(index_of(None, model(files=[file])))), base="https://h/i"
-    )
-    with pytest.raises(PackFetchError, match="from https to http"):
-        order_offer(catalogue, "net")
 
 
 def test_addresses_are_relative_to_where_the_index_was_found(server: WebServer, tmp_path: Path) -> None:
@@ -527,21 +407,6 @@ def test_an_index_is_made_of_a_folder_and_can_be_fetched_from(
         make_index(original, base_url="https://h/p/")["packs"][0]["files"][0]["url"]
         == "https://h/p/pack.json"
     )
-
-
-def test_the_example_in_the_manual_is_an_index() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "pack_index.md").read_text()
-    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    assert [offer.name for offer in parse_index(example).offers] == ["lead-actor", "some-parser"]
-
-
-def test_a_damaged_pack_gets_into_no_index(tiny: Path) -> None:
-    (tiny / "encoder.safetensors").write_bytes(b"")
-    with pytest.raises(PackDamagedError, match="encoder"):
-        make_index(tiny.parent)
-
-
-# Processes ------------------------------------------------------------------------------------------------
 
 
 def spawn(*words: str, **more: Any) -> subprocess.Popen[str]:

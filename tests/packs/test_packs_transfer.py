@@ -17,7 +17,7 @@ from urllib.error import URLError
 import pytest
 from fetch_server import WebServer
 
-from stit_vfx.errors import CancelledError, DiskFullError, PackFetchError, TransientError
+from stit_vfx.errors import CancelledError, DiskFullError, PackFetchError, ReadOnlyError, TransientError
 from stit_vfx.packs import web
 from stit_vfx.packs.transfer import Note, Part, Wanted, as_size, copy_file, download
 from stit_vfx.packs.web import Manners, check_step, check_url, connection_problem, read_small
@@ -415,6 +415,18 @@ def test_a_link_in_the_parts_place_is_not_followed(server: WebServer, get: Any, 
     with pytest.raises(Exception, match="STIT-E4"):
         get(server.serve("m.pkl", BODY))
     assert victim.read_text() == "mine"
+
+
+def test_a_folder_that_may_not_be_written_is_told(
+    server: WebServer, get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Any, *_: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(ReadOnlyError, match="Choose another output folder"):
+        get(server.serve("m.pkl", BODY))
+    assert server.asked == []
 
 
 def test_stopped_it_keeps_what_came(server: WebServer, get: Any, tmp_path: Path) -> None:
