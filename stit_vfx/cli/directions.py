@@ -90,6 +90,13 @@ def sample_(pack_name: str, out: Path, **words: Any) -> int:
 )
 @click.option("--layers", help="Only these rows of w, such as 0-7 or 2,3.")
 @click.option(
+    "--along",
+    type=click.Choice(["normal", "samples"]),
+    default="normal",
+    show_default=True,
+    help="The shortest way over the boundary, or the way that the samples go.",
+)
+@click.option(
     "--channels", type=click.IntRange(1), default=64, show_default=True, help="Style channels kept."
 )
 @click.option("--rank", type=click.IntRange(1), help="Transformers: rank of the matrix.")
@@ -239,7 +246,7 @@ def _wish(name: str, words: dict[str, Any]) -> Any:
     from stit_vfx.learning.learn import Wish
     from stit_vfx.plate.sequence import parse_frames
 
-    same = ("method", "space", "channels", "deviations", "rank", "seed", "title")
+    same = ("method", "space", "along", "channels", "deviations", "rank", "seed", "title")
     layers = None if words["layers"] is None else parse_frames(words["layers"])
     if layers and layers[0] < 0:
         raise JobFieldError(f"--layers: {words['layers']} goes below 0", hint="For example --layers 0-7")

@@ -11,7 +11,7 @@ import numpy as np
 from stit_vfx.errors import JobError, JobFieldError, UnknownDirectionError
 from stit_vfx.gan.stylegan2 import Generator
 from stit_vfx.learning.labels import Target
-from stit_vfx.learning.linear import Recipe, fit_line, separability
+from stit_vfx.learning.linear import Along, Recipe, fit_line, separability
 from stit_vfx.learning.transformer import TransformerRecipe, as_classes, train_transformer
 from stit_vfx.packs.directions import direction_rows, style_within, transformed_rows
 from stit_vfx.packs.model import Direction, Space
@@ -45,6 +45,7 @@ class Wish:
     space          w and style; a transformer: w, or w+, where every row has its own part
     layers         rows of w that the direction may move; in style space, channels made from them
     orthogonal_to  names of the pack's directions
+    along          "normal" or "samples", see `linear.Recipe`
     channels       style channels that are kept
     deviations     what strength 1 does: by so many standard deviations of the samples the value moves
     """
@@ -54,6 +55,7 @@ class Wish:
     space: Space = "w"
     layers: tuple[int, ...] | None = None
     orthogonal_to: tuple[str, ...] = ()
+    along: Along = "normal"
     channels: int = 64
     deviations: float = 2.0
     rank: int | None = None
@@ -166,13 +168,14 @@ def _linear(
 ) -> tuple[Direction, dict[str, Any]]:
     rows = np.flatnonzero(target.known)
     values, kind = target.values[rows], target.kind
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"along": wish.along}
     if method == "svm" and kind == "numeric":
         rows, values = _extremes(rows, values)
         kind, told["classes_are"] = "binary", "the lowest and the highest third"
     features = features_of(pack, samples, space=wish.space, layers=wish.layers)[rows]
     recipe = Recipe(
         method,
+        wish.along,
         each=wish.space == "style",
         channels=wish.channels if wish.space == "style" else None,
         seed=wish.seed,

@@ -22,6 +22,7 @@ from stit_vfx.errors import JobError
 from stit_vfx.learning.labels import Kind
 
 Method = Literal["svm", "regression"]
+Along = Literal["normal", "samples"]
 
 FOLDS = 5
 # SVM costs and ridge penalties tried, for features of unit spread.
@@ -36,12 +37,15 @@ class Recipe:
     """How a direction is learned.
 
     method    svm for two classes, regression for numbers
+    along     "normal": the shortest way over the boundary, as published. "samples": the way that the samples
+              themselves go; a longer step, in directions in which they differ much
     each      spread of every feature by itself (style space), or one for all (w, whose features are alike)
     channels  only as many features, the most telling ones; None: all
     seed      of the folds
     """
 
     method: Method
+    along: Along = "normal"
     each: bool = False
     channels: int | None = None
     seed: int = 0
@@ -51,7 +55,8 @@ class Recipe:
 class Line:
     """`move` (D,) of length 1: where to go. `reading` (D,): `x @ reading` says how far along x is.
 
-    They are parallel in w. In style space a channel with much spread moves more and is read with less weight.
+    In w they are parallel along a normal. In style space a channel with much spread moves more and is read
+    with less weight.
     """
 
     move: np.ndarray
@@ -81,14 +86,38 @@ def fit_line(
         raise JobError("the samples are all alike", hint="Make samples of different faces")
     standard = (features[:, chosen] - centre[chosen]) / spread[chosen]
     weights = _weights(standard, values, recipe)
-    if against is None:
-        move = weights * spread[chosen]
+    others = None if against is None else span(against[chosen])
+    if recipe.along == "samples":
+        move, reading = _as_samples_go(weights / spread[chosen], features[:, chosen], others)
     else:
-        move = orthogonal(weights * spread[chosen], against[chosen])
+        move = weights * spread[chosen]
+        move = move if others is None else orthogonal(move, others)
+        reading = move / spread[chosen] ** 2
     length = np.linalg.norm(move)
     if not length > 0:
         raise JobError("the label has nothing to do with the samples", hint="Check the labels")
-    return Line(*(_spread_out(part / length, chosen) for part in (move, move / spread[chosen] ** 2)))
+    return Line(*(_spread_out(part / length, chosen) for part in (move, reading)))
+
+
+def _as_samples_go(
+    reading: np.ndarray, features: np.ndarray, others: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(move, reading): where the samples themselves go as the reading grows, which is C reading for their
+    covariance C. S. Haufe et al., "On the interpretation of weight vectors of linear models in multivariate
+    neuroimaging", NeuroImage 87, 2014.
+
+    others  orthonormal columns that the move is orthogonal to; the reading loses what would move along them
+    """
+    around = features - features.mean(0)
+
+    def go(readings: np.ndarray) -> np.ndarray:
+        return np.asarray(around.T @ (around @ readings) / len(around))
+
+    if others is None or not others.size:
+        return go(reading), reading
+    towards = others.T @ go(others)
+    reading = reading - others @ np.linalg.lstsq(towards, others.T @ go(reading), rcond=None)[0]
+    return orthogonal(go(reading), others), reading
 
 
 def orthogonal(vector: np.ndarray, against: np.ndarray) -> np.ndarray:

@@ -140,6 +140,25 @@ def test_within_layers_only_the_layers_count(pack: Pack, samples: Samples) -> No
     assert abs(cosine(np.float64(found.direction.vector), rows)) < 1e-6
 
 
+def test_along_the_samples_a_direction_goes_where_they_go_and_stays_orthogonal() -> None:
+    rng = np.random.default_rng(5)
+    mixing = rng.standard_normal((8, 8))
+    features = rng.standard_normal((3000, 8)) @ mixing.T
+    normal = rng.standard_normal(8)
+    values = features @ normal + 0.1 * rng.standard_normal(3000)
+    line = fit_line(features, values, Recipe("regression", "samples"))
+    assert cosine(line.reading, normal) > 0.999
+    # As the value grows, the mean of the samples moves along the covariance times the normal.
+    assert cosine(line.move, mixing @ mixing.T @ normal) > 0.99
+    high, low = features[values > np.quantile(values, 0.9)], features[values < np.quantile(values, 0.1)]
+    assert cosine(line.move, high.mean(0) - low.mean(0)) > 0.99
+    others = rng.standard_normal((8, 2))
+    free = fit_line(features, values, Recipe("regression", "samples"), against=others)
+    assert np.abs(free.move @ others).max() < 1e-9
+    assert np.corrcoef(features @ free.reading, values)[0, 1] > 0.3
+    assert free.gain > 0
+
+
 def test_projection_off_dependent_directions_is_projection_off_their_span() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 10))
