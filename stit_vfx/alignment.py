@@ -13,7 +13,7 @@ import numpy as np
 
 from stit_vfx.bench import Bench, check_size, quads_fingerprint
 from stit_vfx.cache import content_key
-from stit_vfx.errors import NoFaceError, PlateError
+from stit_vfx.errors import InternalError, NoFaceError, PlateError
 
 if TYPE_CHECKING:
     from stit_vfx.face.track import FaceTrack
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Where the face is: the picked track, and the crop's corners by frame, (4, 2) plate px, NW SW SE NE."""
+    """Where the face is: the picked track, and the crop's corners by frame, (4, 2) plate px, NW SW SE NE.
+
+    There is no track where the crops came from elsewhere and nobody looked for the face.
+    """
 
     key: str
-    track: FaceTrack
+    found: FaceTrack | None
     quads: Mapping[int, np.ndarray]
 
     @property
@@ -33,19 +36,33 @@ class Aligned:
         """Frames that have a crop; in all others the face is away."""
         return tuple(sorted(self.quads))
 
+    @property
+    def track(self) -> FaceTrack:
+        """The picked track, where the face was looked for."""
+        if self.found is None:
+            raise InternalError("landmarks were asked for, and nobody has looked for the face")
+        return self.found
+
 
 def track_key(bench: Bench) -> str:
     """What the tracks of all faces depend on; the pick is not among it, so that picking again is free."""
     frames = bench.job.read_frames()
     prints = {str(frame): bench.fingerprints.of(frame) for frame in frames}
+    if bench.crops_known:
+        return content_key("align", settings={"tuned": bench.tuned_sha256}, inputs=prints)
     settings = {"colour": bench.plate.colour.space, "finder": bench.finder.name}
     return content_key("align", settings=settings, inputs=prints)
 
 
 def find_tracks(bench: Bench, key: str) -> Sequence[FaceTrack]:
-    """Every face of the shot, followed through it; from the cache if they are there."""
+    """Every face of the shot, followed through it; from the cache if they are there.
+
+    None are looked for where the crops came from elsewhere.
+    """
     from stit_vfx.face.track import track_faces, tracks_from_arrays, tracks_to_arrays
 
+    if bench.crops_known:
+        return ()
     entry, frames = bench.shot.entry("align", key), bench.job.read_frames()
     if (arrays := entry.read()) is not None:
         return tracks_from_arrays(arrays)
@@ -76,8 +93,12 @@ def aligned_from(bench: Bench, tracks_key: str, tracks: Sequence[FaceTrack]) -> 
     """The picked face and its crop's corners. Raises NoFaceError, FacePickError, QuadFileError."""
     from stit_vfx.face.track import FacePick, pick_face
 
-    track = pick_face(tracks, FacePick(**bench.job.face.model_dump()), warn=bench.reporter.warn)
-    settings = {**bench.job.settings_for("align"), "crop": bench.pack.model.crop_size}
+    track = None
+    if not bench.crops_known:
+        track = pick_face(tracks, FacePick(**bench.job.face.model_dump()), warn=bench.reporter.warn)
+    settings = {**bench.job.settings_for("align"), "crop_size": bench.pack.model.crop_size}
+    if bench.tuned is not None:
+        settings["tuned"] = bench.tuned_sha256
     key = content_key("align", settings=settings, upstream=[tracks_key], inputs=quads_fingerprint(bench.job))
     quads = crop_quads(bench, track)
     if not quads:
@@ -85,15 +106,29 @@ def aligned_from(bench: Bench, tracks_key: str, tracks: Sequence[FaceTrack]) -> 
     return Aligned(key, track, quads)
 
 
-def crop_quads(bench: Bench, track: FaceTrack) -> dict[int, np.ndarray]:
-    """Corners by frame: smoothed from the landmarks, or the user's own where the job brings a quad file."""
-    from stit_vfx.face.align import load_quads, track_quads
+def crop_quads(bench: Bench, track: FaceTrack | None) -> dict[int, np.ndarray]:
+    """Corners by frame: smoothed from the landmarks, or the user's own where the job brings a quad file.
 
-    quads = dict(zip((int(frame) for frame in track.frames), track_quads(track), strict=True))
+    Those of a shot that was tuned elsewhere come before its landmarks' and after the user's own.
+    """
+    from stit_vfx.face.align import load_quads
+
+    quads = {} if track is None else _quads_of(bench, track)
+    if bench.tuned is not None:
+        given = bench.tuned.quad_by_frame()
+        quads = {frame: given[frame] for frame in quads or bench.job.read_frames()}
     if bench.job.quads is not None:
         own = load_quads(bench.job.quads, frames=bench.job.read_frames())
         quads.update({frame: quad for frame, quad in own.items() if frame in quads})
     return {frame: quad for frame, quad in quads.items() if frame not in bench.unreadable}
+
+
+def _quads_of(bench: Bench, track: FaceTrack) -> dict[int, np.ndarray]:
+    from stit_vfx.face.align import track_quads
+
+    how = bench.job.align
+    smoothed = track_quads(track, scale=how.scale, center_sigma=how.centre_sigma, xy_sigma=how.axes_sigma)
+    return dict(zip((int(frame) for frame in track.frames), smoothed, strict=True))
 
 
 def crop_of(bench: Bench, aligned: Aligned, frame: int) -> Crop:

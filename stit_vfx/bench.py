@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stit_vfx.plate.source import Plate
     from stit_vfx.text.direction import TextMove
     from stit_vfx.text.moves import TextMoves
+    from stit_vfx.tuned import Tuned
 
 # What the libraries alone take once loaded, measured on Linux with torch 2.13.
 LIBRARIES_MB = 900
@@ -67,6 +68,14 @@ class Bench:
     keys: dict[str, str] = field(default_factory=dict)
     texts: Mapping[int, TextMove] = field(default_factory=dict)
     """What the job's texts move, by the edit's place in the job."""
+    tuned: Tuned | None = None
+    """The shot as it was tuned elsewhere, where the job brings that."""
+    tuned_sha256: str = ""
+
+    @property
+    def crops_known(self) -> bool:
+        """Whether nobody needs to look for the face: its crops are given, and a parser gives the matte."""
+        return self.tuned is not None and self.pack.parser is not None
 
     def refer(self, step: str, key: str) -> str:
         """Remember the key of a step, for the record of what this version uses; returns it."""
@@ -199,6 +208,8 @@ def open_bench(
     _check_quads(job)
     pack = load_pack(job.pack, device=device, search=options.pack_path)
     _check_edits(job, pack)
+    _check_options(job, pack)
+    tuned = _tuned(job, pack)
     if plate.colour.guessed:
         reporter.warn(
             "STIT-W302", f"the plate's colour space was guessed: {plate.colour.space} ({plate.colour.why})"
@@ -229,6 +240,8 @@ def open_bench(
         dry=dry,
         unreadable=unreadable,
         texts=texts.moves,
+        tuned=tuned,
+        tuned_sha256="" if job.tuned is None else file_sha256(Path(job.tuned)),
     )
 
 
@@ -320,6 +333,44 @@ def _check_direction(number: int, edit: Edit, name: str, known: Mapping[str, Dir
             f"edits[{number}]: {name} goes from {low:g} to {high:g}, not to {odd[0]:g}",
             hint="stit packs show lists every direction's range",
         )
+
+
+def _check_options(job: Job, pack: Pack) -> None:
+    """Refuse what this pack's generator cannot do."""
+    rows = pack.model.num_ws
+    if job.freeze_fine_layers is not None and job.freeze_fine_layers >= rows:
+        raise JobFieldError(f"freeze_fine_layers: the pack has layers 0 to {rows - 1}")
+    if job.tune.locality and not hasattr(pack.model.network, "mapping"):
+        raise JobFieldError(
+            f"tune.locality: the generator of pack {pack.name} does not start from z",
+            hint="Leave it out, or use a plain StyleGAN2 pack",
+        )
+
+
+def _tuned(job: Job, pack: Pack) -> Tuned | None:
+    """The shot as it was tuned elsewhere, checked against the pack and the job's frames."""
+    from stit_vfx.gan.stylegan2 import Generator
+    from stit_vfx.plate.sequence import format_frames
+    from stit_vfx.tuned import check_weights, load_tuned
+
+    if job.tuned is None:
+        return None
+    tuned, network = load_tuned(job.tuned), pack.model.network
+    if not isinstance(network, Generator):
+        raise JobFieldError(
+            f"tuned: pack {pack.name} knows the face's shape, which a tuned file does not hold",
+            hint="Name the pack that this shot was tuned from",
+        )
+    check_weights(tuned, network, where=job.tuned)
+    if tuned.pivots.shape[1:] != (pack.model.num_ws, pack.model.w_dim):
+        raise JobFieldError(f"tuned: its pivots are {tuned.pivots.shape[1:]}, not of pack {pack.name}")
+    if strangers := tuple(sorted(set(job.read_frames()) - set(tuned.frames))):
+        raise FrameRangeError(
+            f"it was not tuned to frames {format_frames(strangers)}",
+            where=job.tuned,
+            hint=f"It has {format_frames(tuple(tuned.frames))}",
+        )
+    return tuned
 
 
 def _text_moves(job: Job, pack: Pack, shot: Shot) -> TextMoves:

@@ -388,7 +388,9 @@ class Job(_Section):
 
         # Tracks and smoothing run over all frames read, so the list of them is a setting.
         frames = format_frames(self.read_frames())
-        return {"face": self.face.model_dump(), "colourspace": self.colourspace, "frames": frames}
+        crop = self.align.model_dump(exclude={"finder"})  # which finder it is, is in the tracks' key
+        face = self.face.model_dump()
+        return {"face": face, "colourspace": self.colourspace, "frames": frames, "crop": crop}
 
     def _read_by_invert(self, _frame: int | None) -> dict[str, Any]:
         return {}
@@ -408,7 +410,8 @@ class Job(_Section):
         return {**stitch, "putback": self.putback, "quality": self.quality, "seed": self.seed}
 
     def _read_by_composite(self, _frame: int | None) -> dict[str, Any]:
-        matte = self.matte.model_dump(include={"grow", "soften"})
+        matte = self.matte.model_dump(include={"grow", "soften", "feather"})
+        matte |= self.stitch.model_dump(include={"inner", "outer"})
         output = self.output.model_dump(exclude={"folder"})
         return {"putback": self.putback, "matte": matte, "output": output}
 

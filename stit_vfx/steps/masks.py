@@ -50,16 +50,45 @@ def masks_px(
     return Masks(np.clip(foreground - edge, 0, 1).astype(np.float32), edge, full)
 
 
-def masks(foreground: np.ndarray, *, outer: int = 50, inner: int = 0) -> Masks:
+def masks(
+    foreground: np.ndarray, *, outer: int = 50, inner: int = 0, whole_image_border: bool = False
+) -> Masks:
     """Masks of a foreground (S, S); `outer` and `inner` in pixels of a 1024 crop."""
     size = foreground.shape[0]
     ring = scaled(outer, size)
-    return masks_px(foreground, border=ring, inner=scaled(inner, size), outer=ring)
+    return masks_px(
+        foreground,
+        border=ring,
+        inner=scaled(inner, size),
+        outer=ring,
+        whole_image_border=whole_image_border,
+    )
 
 
-def matte_from_foreground(foreground: np.ndarray, *, outer: int = 50, inner: int = 0) -> np.ndarray:
-    """Where the plate may change, (S, S) float32 0..1: the edited part and the ring around it."""
-    return masks(foreground, outer=outer, inner=inner).full
+def matte_from_foreground(
+    foreground: np.ndarray, *, outer: int = 50, inner: int = 0, feather: int = 0
+) -> np.ndarray:
+    """Where the plate may change, (S, S) float32 0..1: the edited part and the ring around it.
+
+    All sizes in pixels of a 1024 crop.
+    """
+    full = masks(foreground, outer=outer, inner=inner).full
+    return feathered_px(full, scaled(feather, len(full)))
+
+
+def feathered_px(mask: np.ndarray, radius_px: int) -> np.ndarray:
+    """The published feathering: eroded by a square of that radius, then blurred by a Gaussian as wide.
+
+    What lies outside the crop counts as 0, so that a mask that touches its edge fades there too.
+    """
+    if radius_px <= 0:
+        return mask
+    side = 2 * radius_px + 1
+    square = np.ones((side, side), np.uint8)
+    eroded = cv2.erode(mask.astype(np.float32), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    # The width that OpenCV takes by itself for a kernel of this size.
+    sigma = 0.3 * ((side - 1) / 2 - 1) + 0.8
+    return cv2.GaussianBlur(eroded, (side, side), sigma)
 
 
 def scaled(pixels: int, size: int) -> int:

@@ -48,6 +48,7 @@ class StitchSettings:
     threshold: float = INVISIBLE / 10
     patience: int = 8
     l1: bool = False
+    whole_image_border: bool = False
     outer: int = 50
     inner: int = 0
     surroundings: Literal["recon", "plate"] = "recon"
@@ -70,12 +71,16 @@ class StitchSettings:
             if f"stitch_{name}" in model.schedule
         }
         settings = cls.paper() if job.tune.schedule == "paper" else replace(cls(), **own)
+        asked = {name: getattr(job.stitch, name) for name in ("lr", "content", "threshold")}
+        settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
         steps = settings.steps if job.stitch.steps is None else job.stitch.steps
         if job.quality == "draft" and job.stitch.steps is None:
             steps = max(steps // 3, 1)
         return replace(
             settings,
             steps=steps if job.stitch.enabled else 0,
+            l1=job.stitch.l1,
+            whole_image_border=job.stitch.whole_image_border,
             outer=job.stitch.outer,
             inner=job.stitch.inner,
             surroundings="plate" if job.putback == "replace" else "recon",
@@ -121,7 +126,12 @@ class Stitcher:
         """The frame's reconstruction, and its edit tuned to it. Leaves the model as it found it."""
         recon = self._picture(frame.before, frame.maps_before)
         start = self._picture(frame.after, frame.maps_after)
-        ring = masks(frame.foreground, outer=self.settings.outer, inner=self.settings.inner)
+        ring = masks(
+            frame.foreground,
+            outer=self.settings.outer,
+            inner=self.settings.inner,
+            whole_image_border=self.settings.whole_image_border,
+        )
         border, content = (
             torch.from_numpy(m)[None, None].to(self.device) for m in (ring.border, ring.content)
         )

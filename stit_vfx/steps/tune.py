@@ -91,9 +91,17 @@ class TuneSettings:
         A draft takes a third of the updates.
         """
         if job.tune.schedule == "paper":
-            return cls.paper(steps=job.tune.steps, seed=job.seed)
-        own = {name: model.schedule[name] for name in ("steps", "lr", "batch") if name in model.schedule}
-        settings = replace(cls(seed=job.seed), **own)
+            settings = cls.paper(steps=job.tune.steps, seed=job.seed)
+        else:
+            own = {name: model.schedule[name] for name in ("steps", "lr", "batch") if name in model.schedule}
+            settings = replace(cls(seed=job.seed), **own)
+        settings = replace(
+            settings,
+            lr=job.tune.lr or settings.lr,
+            locality=Locality() if job.tune.locality else None,
+        )
+        if job.tune.schedule == "paper":
+            return settings
         if job.tune.steps is not None:
             return replace(settings, steps=job.tune.steps)
         if job.quality == "draft" and settings.steps is not None:
