@@ -341,7 +341,7 @@ def _rosinality(j: int, parts: list[str], tensor: Tensor) -> State:
 
 def optimiser(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """What Adam keeps: two more numbers for each."""
-    kept = {n: {"step": 1, "exp_avg": t, "exp_avg_sq": t * t} for n, t in enumerate(state.values())}
+    kept = {n: {"step": 1, "exp_avg": t * 0.1, "exp_avg_sq": t * t} for n, t in enumerate(state.values())}
     return {"state": kept, "param_groups": [{"lr": 0.002, "params": list(kept)}]}
 
 
