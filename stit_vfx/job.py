@@ -12,7 +12,6 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,12 +25,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from stit_vfx.canonical import canonical_data, canonical_json
 from stit_vfx.document import read_document
-from stit_vfx.errors import FrameRangeError, JobError, JobFieldError, JobVersionError, StitError
+from stit_vfx.errors import FrameRangeError, JobError, JobFieldError, JobVersionError
+from stit_vfx.job_errors import job_error
 from stit_vfx.options import STEPS
+from stit_vfx.presets import PRESETS, preset_fields
 from stit_vfx.words import parse_edit, parse_face, shot_name_of
 
 SCHEMA = "stit.job/1"
@@ -290,8 +291,14 @@ class Job(_Section):
     def from_data(
         cls, data: Mapping[str, Any], *, base: Path | None = None, where: str | Path | None = None
     ) -> Job:
-        """Check parsed JSON. `base`: folder that relative paths start at (default: the working folder)."""
+        """Check parsed JSON. `base`: folder that relative paths start at (default: the working folder).
+
+        `preset` in it names fields that hold where nothing else is said (`stit_vfx.presets`).
+        """
         _check_version(data, where)
+        if "preset" in data:
+            rest = {name: value for name, value in data.items() if name != "preset"}
+            data = _merged(preset_fields(data["preset"]), rest)
         data = _resolved(_with_folder({**data, "schema": SCHEMA}), base or Path.cwd())
         if data.get("shot") is None:
             data["shot"] = shot_name_of(str(data.get("plate", "")))
@@ -299,7 +306,7 @@ class Job(_Section):
             # JSON mode: arrays are tuples and object keys are frames, and nothing else is converted.
             return cls.model_validate_json(json.dumps(data))
         except ValidationError as error:
-            raise _job_error(error, where) from None
+            raise job_error(error, _SECTIONS, where) from None
         except (TypeError, ValueError) as error:
             raise JobError(f"is not a JSON document: {error}", where=where) from None
 
@@ -420,10 +427,20 @@ def _what(edit: Edit) -> Any:
     return edit.direction or [edit.text, edit.neutral, edit.beta, edit.amount]
 
 
+_SECTIONS: Mapping[object, type[BaseModel]] = {
+    **{None: Job, "align": Align, "face": Face, "edits": Edit, "tune": Tune},
+    **{"stitch": Stitch, "matte": Matte, "output": Output},
+}
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `stit.job/1`, for editors and other tools."""
     schema = Job.model_json_schema(by_alias=True)
     schema["required"].remove("shot")  # `from_data` names it after the plate
+    schema["properties"]["preset"] = {
+        "enum": list(PRESETS),
+        "description": "Fields that hold where nothing else is said; not kept.",
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}
 
 
@@ -487,53 +504,3 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     from stit_vfx.plate.sequence import parse_frames
 
     return () if text is None else parse_frames(text)
-
-
-def _job_error(error: ValidationError, where: str | Path | None) -> StitError:
-    """The first problem, by its path in the job, and how many more there are."""
-    details = error.errors(include_url=False)
-    # A list that lost a bad item is also reported as too short; only the item is the user's doing.
-    depths = [detail["loc"] for detail in details]
-    details = [d for d in details if not any(loc[: len(d["loc"])] == d["loc"] != loc for loc in depths)]
-    first = details[0]
-    field, context = _field(first["loc"]), first.get("ctx", {})
-    problem, hint = _words(first)
-    if len(details) > 1:
-        problem += f" (and {len(details) - 1} more)"
-    kind = FrameRangeError if first["type"] == "stit_frames" else JobFieldError
-    text = f"{field}: {problem}" if field else problem
-    return kind(text, where=where, hint=hint or context.get("hint") or None)
-
-
-def _field(loc: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in loc:
-        if part != "[key]":
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _words(detail: ErrorDetails) -> tuple[str, str]:
-    """What is wrong, in a user's words, and what to do."""
-    kind, loc = detail["type"], detail["loc"]
-    if kind == "extra_forbidden":
-        known = _known_keys(loc[0] if len(loc) > 1 else None)
-        close = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
-        hint = f'Did you mean "{close[0]}"' if close else f"Known: {', '.join(known)}"
-        return "is not a setting", hint
-    if kind == "missing":
-        return "is missing", ""
-    if kind == "json_invalid":
-        return "a text is not valid Unicode", "Write it in UTF-8"
-    message = re.sub(r"^(Input|Tuple|Dictionary|String) should", "should", detail["msg"])
-    message = message.replace(" after validation", "")
-    given = repr(detail["input"])
-    return (message if kind.startswith("stit") or len(given) > 60 else f"{message}, not {given}"), ""
-
-
-def _known_keys(section: int | str | None) -> list[str]:
-    kinds: dict[object, type[_Section]] = {
-        **{None: Job, "align": Align, "face": Face, "edits": Edit, "tune": Tune},
-        **{"stitch": Stitch, "matte": Matte, "output": Output},
-    }
-    return [field.alias or name for name, field in kinds[section].model_fields.items()]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--beta", type=float, help="Relevance up to which style channels stay (default: 0.12).")
 @click.option("--text-amount", type=float, help="The published factor at strength 1 (default: 8).")
 @click.option("--face", help="x,y@frame, a box x0,y0,x1,y1@frame, or an id from `stit faces`.")
+@click.option("--preset", help="Fields by name: paper, animation, naive. Other flags win.")
 @click.option("--pack", help="Model pack: a name or a folder.")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
 @click.option("--shot", help="Name of the shot (default: from the plate).")
@@ -34,12 +35,28 @@ if TYPE_CHECKING:
 @click.option("--matte-grow", type=float, metavar="PX", help="Grow the matte; negative shrinks it.")
 @click.option("--matte-soften", type=float, metavar="PX", help="Soften the matte's edge.")
 @click.option("--holdout", type=str, help="Matte whose white keeps the plate.")
+@click.option("--feather", type=int, metavar="PX", help="Published feathering, px of a 1024 crop.")
 @click.option("--quads", type=str, help="Hand-made crop corners, JSON.")
+@click.option("--centre-sigma", type=float, help="Smoothing of the crop's centre, in frames (1).")
+@click.option("--axes-sigma", type=float, help="Smoothing of its size and roll, in frames (3).")
+@click.option("--crop-scale", type=float, help="Wider (above 1) or tighter crop.")
+@click.option("--tuned", type=str, help="A shot tuned elsewhere (stit packs convert --plate).")
 @click.option("--layers/--no-layers", default=None, help="Also write matte and edit as layers of the comp.")
 @click.option("--compression", type=click.Choice(["auto", "none", "rle", "zips", "zip", "piz"]))
 @click.option("--schedule", type=click.Choice(["default", "paper"]), help="How the generator is tuned.")
 @click.option("--tune-frames", help="Frames that the generator is tuned to (default: all).")
+@click.option("--tune-steps", type=int, help="Rounds (schedule paper) or updates.")
+@click.option("--tune-lr", type=float, help="Learning rate of the tuning.")
+@click.option("--locality/--no-locality", default=None, help="Keep the generator as it was off the pivots.")
+@click.option("--freeze-fine-layers", type=int, metavar="K", help="Hold rows from K on still over the shot.")
 @click.option("--stitch/--no-stitch", default=None, help="Tune each frame's border.")
+@click.option("--stitch-steps", type=int, help="Most updates per frame.")
+@click.option("--inner", type=int, metavar="PX", help="Grow the edited part, px of a 1024 crop.")
+@click.option("--outer", type=int, metavar="PX", help="Width of the ring around it (50).")
+@click.option("--l1/--l2", default=None, help="Distances in the stitching: absolute or squared.")
+@click.option("--border-threshold", type=float, help="A frame is stitched below this loss; 0: never.")
+@click.option("--content-weight", type=float, help="Weight of the loss inside the face (0.01).")
+@click.option("--whole-image-border/--ring-border", default=None, help="All around the face is border.")
 @click.option("--quality", type=click.Choice(["draft", "final"]))
 @click.option("--seed", type=int)
 @click.option("--consent", help="Production's own reference to the performer's consent.")
@@ -113,26 +130,38 @@ def _changes(words: dict[str, Any]) -> dict[str, Any]:
     """The job's fields that flags were given for, nested as in JSON."""
     from stit_vfx.words import parse_face
 
-    plain = ("plate", "pack", "colourspace", "shot", "putback", "quads", "quality", "seed", "consent")
+    plain = (
+        *("plate", "preset", "pack", "colourspace", "shot", "putback", "quads", "quality", "seed"),
+        *("consent", "tuned", "freeze_fine_layers"),
+    )
     changes: dict[str, Any] = {name: words[name] for name in plain if words[name] is not None}
-    sections = {
-        "matte": {"grow": words["matte_grow"], "soften": words["matte_soften"], "holdout": words["holdout"]},
-        "tune": {"schedule": words["schedule"], "frames": words["tune_frames"]},
-        "stitch": {"enabled": words["stitch"]},
-        "output": {
-            "folder": None if words["out"] is None else str(words["out"]),
-            "layers": words["layers"],
-            "compression": words["compression"],
-        },
-    }
-    for section, fields in sections.items():
-        if given := {name: value for name, value in fields.items() if value is not None}:
+    for section, fields in _SECTIONS.items():
+        if given := {name: words[flag] for name, flag in fields.items() if words[flag] is not None}:
             changes[section] = given
+    if words["out"] is not None:
+        changes.setdefault("output", {})["folder"] = str(words["out"])
     if edits := _edits(words):
         changes["edits"] = edits
     if words["face"]:
         changes["face"] = parse_face(words["face"])
     return changes
+
+
+# The job's sections: field and the flag that sets it.
+_SECTIONS = {
+    "align": {"centre_sigma": "centre_sigma", "axes_sigma": "axes_sigma", "scale": "crop_scale"},
+    "matte": {"grow": "matte_grow", "soften": "matte_soften", "feather": "feather", "holdout": "holdout"},
+    "tune": {
+        **{"schedule": "schedule", "frames": "tune_frames", "steps": "tune_steps", "lr": "tune_lr"},
+        "locality": "locality",
+    },
+    "stitch": {
+        **{"enabled": "stitch", "steps": "stitch_steps", "inner": "inner", "outer": "outer", "l1": "l1"},
+        **{"threshold": "border_threshold", "content": "content_weight"},
+        "whole_image_border": "whole_image_border",
+    },
+    "output": {"layers": "layers", "compression": "compression"},
+}
 
 
 def _edits(words: dict[str, Any]) -> list[dict[str, Any]]:
