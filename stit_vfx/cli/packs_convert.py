@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from stit_vfx.errors import JobError, PackSourceError
 
 if TYPE_CHECKING:
     from stit_vfx.packs.convert import Conversion
+    from stit_vfx.packs.convert.licences import Statement
 
 FAN = "fan"
 
@@ -62,7 +65,7 @@ def convert(files: tuple[str, ...], as_json: bool, **words: Any) -> int:
     if only_fan and conversion.parts:
         (part, *_) = conversion.parts
         raise PackSourceError(f"is no FAN but {part.what}", where=part.source, hint="Leave out the word fan")
-    _agree(conversion, accept=words["accept"], as_json=as_json)
+    _agree(conversion.statements, accept=words["accept"], as_json=as_json)
     folder = conversion.write()
     show(_as_json(conversion, folder), _as_text(conversion, folder), as_json=as_json)
     return 0
@@ -83,14 +86,14 @@ def _refuse_shot_words(words: dict[str, Any]) -> None:
             raise JobError(f"--{name} needs --plate", hint="Together they make a shot of a tuned checkpoint")
 
 
-def _agree(conversion: Conversion, *, accept: bool, as_json: bool) -> None:
+def _agree(statements: Sequence[Statement], *, accept: bool, as_json: bool) -> None:
     """The terms, then a question. Where nobody can answer, the flag must have been given."""
     from stit_vfx.packs.convert import licences
 
-    click.echo(licences.as_table(conversion.statements), err=as_json)
+    click.echo(licences.as_table(statements), err=as_json)
     if not accept and sys.stdin.isatty():
         accept = click.confirm("Go on?", err=as_json)
-    licences.require(accept, conversion.statements)
+    licences.require(accept, statements)
 
 
 def _shot(files: tuple[str, ...], words: dict[str, Any], *, as_json: bool) -> int:
@@ -99,18 +102,14 @@ def _shot(files: tuple[str, ...], words: dict[str, Any], *, as_json: bool) -> in
             "--plate goes with one tuned checkpoint, --frames and --pack",
             hint="stit packs convert model_run.pt --plate PLATE --frames 1001-1100 --pack ffhq",
         )
-    from stit_vfx.packs.convert.shot import convert_shot
+    from stit_vfx.packs.convert.shot import plan_shot
 
-    folder = convert_shot(
-        files[0],
-        plate=words["plate"],
-        frames=words["frames"],
-        pack=words["pack"],
-        out=words["out"] or Path(),
-        shot=words["shot"],
-        search=words["pack_path"],
-    )
-    show({"shot": str(folder)}, f"wrote {folder}", as_json=as_json)
+    names = ("plate", "frames", "pack", "licence", "commercial")
+    conversion = plan_shot(files[0], search=words["pack_path"], **{name: words[name] for name in names})
+    _agree(conversion.statements, accept=words["accept"], as_json=as_json)
+    job = conversion.write(words["out"] or Path(), shot=words["shot"])
+    text = f"wrote {job}\nNext: stit run {shlex.quote(str(job))} --edit NAME=STRENGTH"
+    show({"job": str(job)}, text, as_json=as_json)
     return 0
 
 
@@ -123,5 +122,12 @@ def _as_text(conversion: Conversion, folder: Path) -> str:
     lines = [f"note: {note}" for note in conversion.notes]
     lines.append(f"wrote {folder}")
     if conversion.parts:
-        lines.append(f"Next: stit packs show {conversion.name}")
+        lines.append(f"Next: stit packs show {shlex.quote(_pack_words(conversion, folder))}")
     return "\n".join(lines)
+
+
+def _pack_words(conversion: Conversion, folder: Path) -> str:
+    """How to name it: where packs are not looked for, by its folder."""
+    from stit_vfx.packs.registry import search_folders
+
+    return conversion.name if folder.parent in search_folders() else str(folder)

@@ -403,3 +403,53 @@ def test_a_folder_without_models_is_said_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(PackSourceError, match="has no model files"):
         convert([tmp_path / "nothing"], name="x", accept=True)
+
+
+# --- shots that were tuned elsewhere ---------------------------------------------------------------------
+
+
+VECTORS = Path(__file__).parent.parent / "data" / "vectors"
+
+
+def shot_words(tmp_path: Path, frames: str, **more: str) -> list[str]:
+    words = {"plate": str(tmp_path / "sh010.####.exr"), "frames": frames, "out": str(tmp_path / "shots")}
+    return [word for name, value in {**words, **more}.items() for word in (f"--{name}", value)]
+
+
+def test_a_tuned_checkpoint_becomes_a_shot_with_its_own_frames(tmp_path: Path) -> None:
+    from stit_vfx.tuned import load_tuned
+
+    convert([VECTORS / "nv_tiny_p3.pkl"], name="mine", accept=True)
+    source = str(VECTORS / "tuned_tiny.pt")
+    words = shot_words(tmp_path, "1001-1003", pack="mine")
+    refused = invoke("convert", source, *words)
+    assert isinstance(refused.exception, PackLicenceError)
+    result = invoke("convert", source, *words, "--accept-licence", "--json")
+    assert result.exception is None
+    job = Path(json.loads(result.stdout)["job"])
+    told = json.loads(job.read_text())
+    assert (told["pack"], told["frames"], told["shot"]) == ("mine", "1001-1003", "sh010")
+    tuned = load_tuned(job.parent / told["tuned"])
+    assert tuple(tuned.frames) == (1001, 1002, 1003)
+    np.testing.assert_array_equal(tuned.pivots, np.load(VECTORS / "sg2ada_io.npz")["wplus"])
+    wanted = load_pack("mine").model.network.state_dict()
+    assert set(tuned.weights) == set(wanted)
+    for name, tensor in wanted.items():
+        np.testing.assert_array_equal(tuned.weights[name], tensor.numpy(), err_msg=name)
+
+
+def test_a_shot_is_refused_where_file_frames_or_pack_do_not_fit(generator: Path, tmp_path: Path) -> None:
+    convert([generator], name="small", accept=True)
+    convert([VECTORS / "nv_tiny_p3.pkl"], name="mine", accept=True)
+    source = str(VECTORS / "tuned_tiny.pt")
+    cases = [
+        ([str(generator), *shot_words(tmp_path, "1-3", pack="small")], "is no checkpoint of STIT"),
+        ([source, *shot_words(tmp_path, "1-3", pack="small")], "not of the kind of pack small's"),
+        ([source, *shot_words(tmp_path, "1-3", pack="builtin")], "not of the kind of pack builtin's"),
+        ([source, *shot_words(tmp_path, "1-4", pack="mine")], "4 frames for 3 pivots"),
+        ([source, *shot_words(tmp_path, "1-3")], "--frames and --pack"),
+    ]
+    for words, told in cases:
+        result = invoke("convert", *words, "--accept-licence")
+        assert told in str(result.exception)
+    assert not list((tmp_path / "shots").glob("**/job.json"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from stit_vfx.errors import JobFieldError, PackSourceError
+from stit_vfx.errors import PackSourceError
+from stit_vfx.packs.convert import licences
+from stit_vfx.packs.convert.licences import Statement
 from stit_vfx.packs.convert.part import Part
 from stit_vfx.packs.convert.recognise import recognise
 from stit_vfx.packs.convert.sizes import GeneratorSizes
@@ -22,44 +22,56 @@ from stit_vfx.tuned import Tuned, import_tuned
 SAME = ("channels", "z_dim", "w_dim", "mapping_layers", "mapping_lr", "conv_clamp")
 
 
-def convert_shot(
+@dataclass(frozen=True)
+class ShotConversion:
+    """A shot to be made from a tuned checkpoint, checked. Nothing has been written yet."""
+
+    part: Part
+    statements: tuple[Statement, ...]
+    plate: str
+    frames: str
+    pack: str
+
+    def write(self, out: str | Path, *, shot: str | None = None) -> Path:
+        """Make the shot's folder below `out`; returns its job file, whose run tunes nothing."""
+        extras = self.part.extras
+        weights = {name: weight.read().float().numpy() for name, weight in self.part.weights.items()}
+        tuned = Tuned(weights, extras["pivots"], extras["quads"], parse_frames(self.frames))
+        return import_tuned(
+            tuned, plate=self.plate, frames=self.frames, pack=self.pack, out=Path(out), shot=shot
+        )
+
+
+def plan_shot(
     source: str | Path,
     *,
     plate: str,
     frames: str,
     pack: str | Path,
-    out: str | Path,
-    shot: str | None = None,
+    licence: Sequence[str] = (),
+    commercial: Sequence[str] = (),
     search: Sequence[Path] = (),
-) -> Path:
-    """Make a shot's folder from a tuned checkpoint, whose run needs neither inversion nor tuning.
+) -> ShotConversion:
+    """Read and check a tuned checkpoint; write nothing.
 
     source  the checkpoint, `model_<run>.pt`
     plate   the plate that it was tuned to, and `frames` of it: one for each pivot, in the same order
-    pack    the pack that the checkpoint was tuned from, for everything but the generator's weights
-    out     the folder that gets the shot's folder; `shot` names that one
+    pack    the pack that it was tuned from, for everything but the generator's weights
+    licence, commercial  as for `convert`
     Raises PackSourceError if the file is no such checkpoint, or another generator's than the pack's.
     """
-    part = _tuned_part(Path(source))
-    _check_pack(part, pack, search)
-    pivots, quads = part.extras["pivots"], part.extras["quads"]
-    numbers = np.array(list(parse_frames(frames)))
-    if len(numbers) != len(pivots):
-        raise JobFieldError(
-            f"--frames {frames}: {len(numbers)} frames, and {Path(source).name} has {len(pivots)} pivots",
-            hint="Give the frames that it was tuned to, in order",
-        )
-    weights = {name: weight.read().float().numpy() for name, weight in part.weights.items()}
-    tuned = Tuned(weights=weights, pivots=pivots, quads=quads, frames=numbers)
-    return import_tuned(tuned, plate=plate, frames=frames, pack=str(pack), out=Path(out), shot=shot)
-
-
-def _tuned_part(path: Path) -> Part:
+    path = Path(source)
     (part, *_) = recognise(read_model_file(path))
     if "pivots" not in part.extras:
         problem = f"is no checkpoint of STIT but {part.what}"
         raise PackSourceError(problem, where=path, hint="Leave --plate out to make a pack of it")
-    return part
+    _check_pack(part, pack, search)
+    rows = licences.statements(
+        [part],
+        licence=licences.overrides(licence, [part.section], option="--licence"),
+        commercial=licences.overrides(commercial, [part.section], option="--commercial"),
+    )
+    return ShotConversion(part, tuple(rows), plate, frames, str(pack))
 
 
 def _check_pack(part: Part, pack: str | Path, search: Sequence[Path]) -> None:
