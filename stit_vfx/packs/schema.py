@@ -183,13 +183,18 @@ class DirectionSpec(_Section):
 
 
 class Schedule(_Section):
-    """How this generator wants to be tuned and stitched; what is left out is the engine's default."""
+    """How this generator wants to be tuned and stitched; what is left out is the engine's default.
+
+    `project_steps`, `project_lr`: for packs without an encoder, updates that find a face's first code.
+    """
 
     steps: Positive | None = None
     lr: Annotated[float, Field(gt=0)] | None = None
     batch: Positive | None = None
     stitch_steps: Positive | None = None
     stitch_lr: Annotated[float, Field(gt=0)] | None = None
+    project_steps: Positive | None = None
+    project_lr: Annotated[float, Field(gt=0)] | None = None
 
 
 class PackSpec(_Section):
@@ -240,9 +245,9 @@ class PackSpec(_Section):
         geometry = self.generator.arch == "geometry"
         if geometry != (self.encoder is not None and self.encoder.arch == "geometry"):
             raise PydanticCustomError("stit", "encoder.arch does not go with generator.arch")
-        if isinstance(self.generator, PlainGenerator) and self.generator.channels is not None:
-            if len(self.generator.channels) != rows // 2:
-                raise PydanticCustomError("stit", f"generator.channels has {rows // 2} numbers at this size")
+        table = self.generator.channels if isinstance(self.generator, PlainGenerator) else None
+        if table is not None and len(table) != rows // 2:
+            raise PydanticCustomError("stit", f"generator.channels has {rows // 2} numbers at this size")
         if (self.generator.arch == "geometry") != (self.shape is not None):
             raise PydanticCustomError("stit", "shape belongs to generator.arch geometry, and to no other")
         return self

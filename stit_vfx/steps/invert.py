@@ -2,7 +2,7 @@
 
 The encoder runs alone: its images are made by the tune step anyway. Packs that know the face's geometry fit
 one person's shape to the landmarks of the whole shot first (O. Tov et al., "Designing an Encoder for StyleGAN
-Image Manipulation", SIGGRAPH 2021, for the encoder).
+Image Manipulation", SIGGRAPH 2021, for the encoder). Packs without an encoder: `project`.
 """
 
 from __future__ import annotations
