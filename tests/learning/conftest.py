@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_pack import fill_table, write_pack
+from learning_pack import fill_table, side, write_pack
 
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.learning.drawing import Sampling, draw_samples
@@ -47,12 +47,6 @@ def truth() -> np.ndarray:
     """(24,) the hyperplane's normal that labels are made with."""
     normal = np.random.default_rng(11).standard_normal(24)
     return normal / np.linalg.norm(normal)
-
-
-def side(samples: Samples, normal: np.ndarray) -> np.ndarray:
-    """How far each sample lies on the normal's side, in standard deviations."""
-    read = samples.ws[:, 0].astype(np.float64) @ normal
-    return (read - read.mean()) / read.std()
 
 
 @pytest.fixture(scope="session")

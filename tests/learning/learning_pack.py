@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from stit_vfx.gan.e4e import Encoder, EncoderConfig
 from stit_vfx.gan.irse import BodyConfig
 from stit_vfx.gan.stylegan2 import Generator, GeneratorConfig
+from stit_vfx.learning.samples import Samples
 from stit_vfx.packs.model import AffineMap, Direction
 
 SIZE, WIDTH, ROWS = 32, 24, 8
@@ -88,6 +89,12 @@ def fill_table(path: Path, columns: Mapping[str, Sequence[object]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def side(samples: Samples, normal: np.ndarray) -> np.ndarray:
+    """How far each sample lies on the normal's side, in standard deviations."""
+    read = samples.ws[:, 0].astype(np.float64) @ normal
+    return (read - read.mean()) / read.std()
 
 
 def linear(name: str = "tilt", **changes: Any) -> Direction:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import side
-from learning_pack import fill_table
+from learning_pack import fill_table, side
 from PIL import Image
 
 from stit_vfx.cli import stit

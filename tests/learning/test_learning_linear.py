@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import side
+from learning_pack import side
 
 from stit_vfx.errors import JobError, JobFieldError, UnknownDirectionError
 from stit_vfx.learning.labels import Target, read_column
