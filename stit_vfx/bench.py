@@ -29,6 +29,7 @@ from stit_vfx.errors import (
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Edit, Job
 from stit_vfx.options import RunOptions
+from stit_vfx.packs.terms import not_free
 from stit_vfx.shot import Shot, Version
 
 if TYPE_CHECKING:
@@ -216,6 +217,8 @@ def open_bench(
         )
     if not job.consent:
         reporter.warn("STIT-W501")
+    if odd_parts := not_free(pack.spec, job):
+        reporter.warn("STIT-W201", odd_parts)
     frames = _delivered(job, options)
     _check_memory(plate, pack, options, job)
     texts = _text_moves(job, pack, Shot(out / f"{job.shot}.stit", job.shot))

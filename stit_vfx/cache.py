@@ -27,7 +27,7 @@ KEY_DIGITS = 12
 
 # Raised by hand when a step's output changes for the same input; the code itself is never hashed, so that a
 # comment does not cost a night of rendering.
-STEP_REVISION = {"align": 1, "invert": 1, "tune": 1, "edit": 2, "stitch": 1, "composite": 1}
+STEP_REVISION = {"align": 1, "invert": 1, "tune": 1, "edit": 2, "stitch": 1, "composite": 2}
 
 Arrays = Mapping[str, "np.ndarray"]
 
@@ -212,7 +212,7 @@ def _pack(arrays: Arrays) -> bytes:
     from safetensors.numpy import save
 
     # safetensors writes an array's memory as it lies, strides or not.
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def _unpack(data: bytes) -> dict[str, np.ndarray] | None:

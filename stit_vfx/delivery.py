@@ -29,7 +29,9 @@ def write_frame(
 
     check_outside(plate, result)
     _warn_of(bench, plate, result, frame)
-    comp = result.frame.with_attributes(exr_attributes(bench.job, bench.version.name, frame))
+    comp = result.frame.with_attributes(
+        exr_attributes(bench.job, bench.version.name, frame, pack=bench.pack.spec)
+    )
     if bench.job.output.layers:
         comp = comp.with_layers(layers_of(result))
     write_exr(files["comp"], comp, compression=bench.job.output.compression)
@@ -151,12 +153,12 @@ def measure(bench: Bench, aligned: Aligned) -> dict[str, Any]:
 
 
 def _write_provenance(bench: Bench, measured: Mapping[str, Any]) -> None:
-    from stit_vfx.provenance import build_record, write_record
+    from stit_vfx.provenance import build_record, pack_record, write_record
 
     pack, finder = bench.pack, bench.finder
     models: dict[str, dict[str, Any]] = {
-        f"pack {pack.name}": {"sha256": dict(pack.sha256), "licence": pack.spec.licence},
-        f"landmarks {finder.name}": {"licence": finder.licence},
+        f"pack {pack.name}": pack_record(pack.spec, bench.job),
+        f"landmarks {finder.name}": {"licence": finder.licence, "commercial_use": finder.commercial_use},
     }
     colour = bench.plate.colour
     record = build_record(

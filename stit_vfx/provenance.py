@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from stit_vfx._version import __version__
 from stit_vfx.atomic import host_name
 from stit_vfx.cache import STEP_REVISION, write_json
+from stit_vfx.packs.terms import parts_of, terms_used
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stit_vfx.job import Job
+    from stit_vfx.packs.schema import PackSpec
     from stit_vfx.shot import Version
 
 SCHEMA = "stit.provenance/1"
@@ -27,8 +29,12 @@ SCHEMA = "stit.provenance/1"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 
-def exr_attributes(job: Job, version_name: str, frame: int) -> dict[str, str]:
-    """String attributes for a composited frame. They depend on the job alone: no time, user or machine."""
+def exr_attributes(job: Job, version_name: str, frame: int, *, pack: PackSpec) -> dict[str, str]:
+    """String attributes for a composited frame, functions of job and pack: no time, user or machine.
+
+    Licence and commercial use are those of the strictest parts of the pack that the job uses.
+    """
+    licence, commercial_use = terms_used(pack, job)
     return {
         "stit/version": f"stit_vfx {__version__}",
         "stit/shot": f"{job.shot} {version_name}",
@@ -36,7 +42,17 @@ def exr_attributes(job: Job, version_name: str, frame: int) -> dict[str, str]:
         "stit/digitalSourceType": DIGITAL_SOURCE_TYPE,
         "stit/consentRef": job.consent,
         "stit/edit": edit_text(job, frame),
+        "stit/pack": pack.name,
+        "stit/licence": licence,
+        "stit/commercialUse": commercial_use,
     }
+
+
+def pack_record(pack: PackSpec, job: Job) -> dict[str, Any]:
+    """What a record says of a pack: the terms of the whole, and of each part with the sums of its files."""
+    parts = {name: part.as_dict() for name, part in parts_of(pack, job).items()}
+    whole = {"licence": pack.licence, "commercial_use": pack.commercial_use, "notice": pack.notice}
+    return {"sha256": dict(pack.sha256), **whole, "parts": parts}
 
 
 def edit_text(job: Job, frame: int) -> str:
@@ -58,7 +74,7 @@ def build_record(
 ) -> dict[str, Any]:
     """The record of a version, from the records of its frames.
 
-    models  {name: {"sha256": ..., "licence": ...}} of packs' files and face detectors
+    models  {name: {"licence": ..., "commercial_use": ...}} of packs (see `pack_record`) and face finders
     plate   sha256 of each frame of the plate
     colour  the working space and why it was taken
     texts   what each text edit moves

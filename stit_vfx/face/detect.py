@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class FaceFinder(Protocol):
 
     name: str
     licence: str
+    commercial_use: Literal["yes", "no", "unknown"]
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
         """Every face, largest first. `describe=False` leaves out the descriptor, which doubles the time."""

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class DlibFinder:
         "dlib: Boost Software License 1.0. Its 68-point landmark model was trained on 300-W, whose terms"
         " exclude commercial use: ask Imperial College London before you deliver with it."
     )
+    commercial_use: Literal["yes", "no", "unknown"] = "no"
 
     def __init__(self) -> None:
         self._dlib = _library()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class FanFinder:
         "face_alignment: BSD-3-Clause. Its weights were trained on 300-W-LP and WIDER FACE, research data"
         " whose terms exclude commercial use: ask their owners before you deliver with them."
     )
+    commercial_use: Literal["yes", "no", "unknown"] = "no"
 
     def __init__(self, device: str = "cpu") -> None:
         _require_weights()
