@@ -17,7 +17,7 @@ steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,29 +29,31 @@ from stit_vfx.alignment import (
     Aligned,
     aligned_from,
     crop_of,
-    cuts_of,
     find_tracks,
     foreground_of,
-    landmarks_of,
     track_key,
-    weights_of,
 )
 from stit_vfx.bench import Bench, check_size, open_bench
 from stit_vfx.cache import Entry, content_key
 from stit_vfx.errors import FaceLostError, PlateError, StitError
 from stit_vfx.events import Cancel, Reporter
+from stit_vfx.inversion import find_codes, invert_key
 from stit_vfx.options import RunOptions
+from stit_vfx.packs.terms import terms_used
 
 if TYPE_CHECKING:
     from stit_vfx.job import Job
     from stit_vfx.packs.model import Code
     from stit_vfx.plate.composite import Change
     from stit_vfx.steps.tune import TuneFrame
+    from stit_vfx.tuned import Tuned
 
 # Frames that the tune step keeps in memory, so that a short shot is read once.
 KEPT_FRAMES = 48
 # Relative cost of the steps per frame on a processor; only the progress bar reads them.
 COST = {"align": 0.3, "invert": 0.05, "tune": 3.6, "edit": 0.01, "stitch": 4.1, "composite": 0.85}
+# The same of a first step of optimisation, where the pack has no encoder.
+PROJECT_COST = 20.0
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,14 @@ def run(job: Job, *, out: Path, reporter: Reporter, cancel: Cancel, options: Run
     bench = open_bench(job, out=out, reporter=reporter, cancel=cancel, options=options)
     reporter.log_to(bench.version.log_path(options.step or "run"))
     steps = options.steps()
-    reporter.plan({step: COST[step] * max(len(bench.frames), 1) for step in steps})
+    cost = COST if bench.pack.model.encodes else {**COST, "invert": PROJECT_COST}
+    reporter.plan({step: cost[step] * max(len(bench.frames), 1) for step in steps})
     aligned = align(bench)
     if "invert" in steps:
         inverted = invert(bench, aligned)
     if "tune" in steps:
         tuned_key = tune(bench, aligned, inverted)
+        inverted = hold_fine_layers(bench, inverted)
     if "edit" in steps:
         edited = edit(bench, inverted)
     if "stitch" in steps:
@@ -153,32 +157,25 @@ def align(bench: Bench) -> Aligned:
 
 def invert(bench: Bench, aligned: Aligned) -> Inverted:
     """Shape codes for the whole shot (one person), W+ for every crop."""
-    from stit_vfx.steps.invert import codes_from_arrays, codes_to_arrays, invert_shot
+    from stit_vfx.steps.invert import codes_from_arrays
 
     bench.reporter.stage("invert", "start", total=len(aligned.frames))
+    if bench.tuned is not None:
+        return _given(bench, bench.tuned, aligned)
     key = bench.refer("invert", invert_key(bench, aligned))
-    entry = bench.shot.entry("invert", key)
-    arrays = entry.read()
-    if arrays is None:
-        codes = invert_shot(
-            bench.pack.model,
-            frames=aligned.frames,
-            landmarks=landmarks_of(aligned),
-            weights=weights_of(aligned),
-            cuts=cuts_of(aligned),
-            quads=np.stack([aligned.quads[frame] for frame in aligned.frames]),
-            crop_code=lambda frame: crop_of(bench, aligned, frame).crop_code,
-            on_frame=lambda done, frame: bench.progress("invert", done, len(aligned.frames), frame=frame),
-        )
-        arrays = codes_to_arrays(codes)
-        entry.store(arrays)
+    arrays = find_codes(bench, aligned, bench.shot.entry("invert", key))
     bench.reporter.stage("invert", "done")
     return Inverted(key, codes_from_arrays(arrays))
 
 
-def invert_key(bench: Bench, aligned: Aligned) -> str:
-    settings = bench.job.settings_for("invert")
-    return content_key("invert", settings=settings, upstream=[aligned.key], models=bench.pack.sha256)
+def _given(bench: Bench, tuned: Tuned, aligned: Aligned) -> Inverted:
+    """The pivots of a shot that was tuned elsewhere."""
+    from stit_vfx.packs.model import Code
+
+    rows = tuned.pivot_by_frame()
+    key = content_key("invert", settings={"tuned": bench.tuned_sha256}, upstream=[aligned.key])
+    bench.reporter.stage("invert", "done")
+    return Inverted(key, {frame: Code(rows[frame]) for frame in aligned.frames})
 
 
 # 3 tune -----------------------------------------------------------------------------------------------------
@@ -191,6 +188,10 @@ def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
     key = bench.refer("tune", tune_key(bench, inverted.key))
     entry = bench.shot.entry("tune", key)
     bench.reporter.stage("tune", "start")
+    if bench.tuned is not None:
+        load_network(bench, bench.tuned.weights)
+        bench.reporter.stage("tune", "done")
+        return key
     if (state := entry.read()) is None:
         state = _tuned(bench, aligned, inverted, entry, TuneSettings.of(bench.job, bench.pack.model))
     load_network(bench, state)
@@ -200,6 +201,8 @@ def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
 
 def tune_key(bench: Bench, inverted_key: str) -> str:
     settings = bench.job.settings_for("tune")
+    if bench.tuned is not None:
+        settings = {"tuned": bench.tuned_sha256}
     return content_key("tune", settings=settings, upstream=[inverted_key], models=bench.pack.sha256)
 
 
@@ -260,6 +263,20 @@ def load_network(bench: Bench, arrays: Mapping[str, np.ndarray]) -> None:
     """Give the pack's network the tuned weights."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     bench.pack.model.network.load_state_dict(state, strict=True)
+
+
+def hold_fine_layers(bench: Bench, inverted: Inverted) -> Inverted:
+    """Fine rows held still over the shot, where the job asks for it; for after the tuning."""
+    from stit_vfx.steps.edit import freeze_fine_layers
+
+    first = bench.job.freeze_fine_layers
+    if first is None:
+        return inverted
+    frames = sorted(inverted.codes)
+    held = freeze_fine_layers(np.stack([inverted.codes[frame].ws for frame in frames]), first)
+    codes = {f: replace(inverted.codes[f], ws=ws) for f, ws in zip(frames, held, strict=True)}
+    key = content_key("edit", settings={"freeze_fine_layers": first}, upstream=[inverted.key])
+    return Inverted(key, codes)
 
 
 # 4 edit -----------------------------------------------------------------------------------------------------
@@ -408,7 +425,9 @@ def composite_key(
 ) -> str:
     upstream = [aligned.key, edited.key if edited else "", stitched.key if stitched else ""]
     inputs = {"plate": bench.fingerprints.of(frame), "holdout": bench.holdout_fingerprint(frame)}
-    settings = bench.job.settings_for("composite")
+    # Every comp carries the pack's terms.
+    terms = {"pack": bench.pack.name, "terms": list(terms_used(bench.pack.spec, bench.job))}
+    settings = {**bench.job.settings_for("composite"), **terms}
     return content_key("composite", settings=settings, upstream=upstream, inputs=inputs)
 
 
@@ -428,7 +447,13 @@ def _change(
         return None
     crop, quad = crop_of(bench, aligned, frame), aligned.quads[frame]
     size = crop.crop_code.shape[0]
-    matte = matte_from_foreground(foreground_of(bench, aligned, frame, size), outer=bench.job.stitch.outer)
+    ring = bench.job.stitch
+    matte = matte_from_foreground(
+        foreground_of(bench, aligned, frame, size),
+        outer=ring.outer,
+        inner=ring.inner,
+        feather=bench.job.matte.feather,
+    )
     if stitched is None:
         return no_change(quad, crop.crop_code, matte)
     pictures = stitched.load()

@@ -9,6 +9,7 @@ from typing import Any
 from stit_vfx import alignment, pipeline
 from stit_vfx.bench import Bench, memory_need_mb, open_bench
 from stit_vfx.events import Cancel, Reporter
+from stit_vfx.inversion import invert_key
 from stit_vfx.job import Job
 from stit_vfx.options import STEPS, RunOptions
 from stit_vfx.steps.invert import codes_from_arrays
@@ -88,18 +89,21 @@ def finished(bench: Bench) -> dict[str, int]:
     done = dict.fromkeys(STEPS, 0)
     key = alignment.track_key(bench)
     tracks = bench.shot.entry("align", key)
-    if not tracks.is_done():
+    if not (tracks.is_done() or bench.crops_known):
         return done
     aligned = alignment.aligned_from(bench, key, alignment.find_tracks(bench, key))
     crops = (bench.shot.entry("align", aligned.key, frame=frame) for frame in aligned.frames)
     done["align"] = sum(crop.is_done() for crop in crops)
-    inverted_key = pipeline.invert_key(bench, aligned)
-    arrays = bench.shot.entry("invert", inverted_key).read()
-    if arrays is None:
-        return done
-    inverted = pipeline.Inverted(inverted_key, codes_from_arrays(arrays))
-    tuned_key = pipeline.tune_key(bench, inverted_key)
-    edited = pipeline.edit(bench, inverted)
+    inverted_key = invert_key(bench, aligned)
+    if bench.tuned is not None:
+        inverted = pipeline.invert(bench, aligned)
+    else:
+        arrays = bench.shot.entry("invert", inverted_key).read()
+        if arrays is None:
+            return done
+        inverted = pipeline.Inverted(inverted_key, codes_from_arrays(arrays))
+    tuned_key = pipeline.tune_key(bench, inverted.key)
+    edited = pipeline.edit(bench, pipeline.hold_fine_layers(bench, inverted))
     entries = {
         f: pipeline.stitch_entry(bench, each, tuned_key, f) for f, each in edited.items() if each.moved
     }
@@ -109,7 +113,7 @@ def finished(bench: Bench) -> dict[str, int]:
     return {
         **done,
         "invert": len(inverted.codes),
-        "tune": int(bench.shot.entry("tune", tuned_key).is_done()),
+        "tune": int(bench.tuned is not None or bench.shot.entry("tune", tuned_key).is_done()),
         "stitch": sum(entry.is_done() for entry in entries.values()),
         "composite": sum(bench.version.frame_done(frame, key) for frame, key in records.items()),
     }

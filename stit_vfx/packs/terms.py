@@ -37,7 +37,7 @@ class PartTerms:
 
 
 def parts_of(spec: PackSpec, job: Job | None = None) -> dict[str, PartTerms]:
-    """Every network of a pack by name, and the directions that a job uses (None: all) as `directions.NAME`."""
+    """Every network of a pack by name, and as `directions.NAME` the directions a job uses (None: all)."""
     texts = job is None or any(edit.text is not None for edit in job.edits)
     wanted = None if job is None else {edit.direction for edit in job.edits}
     found = {}
