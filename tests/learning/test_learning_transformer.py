@@ -123,12 +123,16 @@ def own(pack: Pack, samples: Samples, **wish: Any) -> Learned:
     return learn(pack, samples, target, Wish(name="own", method="transformer", **wish), keep=[keep])
 
 
-@pytest.mark.parametrize("space", ["w", "w+"])
+@pytest.fixture(scope="module", params=["w", "w+"])
+def learned(request: pytest.FixtureRequest, pack: Pack, samples: Samples) -> Learned:
+    """One of each space, within three layers, orthogonal to two directions."""
+    wish = {"layers": (0, 1, 2), "orthogonal_to": ("smile", "rows")}
+    return own(pack, samples, space=request.param, rank=None if request.param == "w" else 6, **wish)
+
+
 def test_a_learned_transformer_comes_back_from_its_pack(
-    own_pack: Path, pack: Pack, samples: Samples, space: Any
+    own_pack: Path, pack: Pack, samples: Samples, learned: Learned
 ) -> None:
-    rank = None if space == "w" else 6
-    learned = own(pack, samples, space=space, rank=rank, layers=(0, 1, 2))
     save_direction(own_pack, learned)
     loaded = load_pack(own_pack)
     code = Code(samples.ws[0])
@@ -137,16 +141,12 @@ def test_a_learned_transformer_comes_back_from_its_pack(
     assert np.array_equal(here.ws, there.ws)
     assert (here.ws != code.ws).any(1).tolist() == [True] * 3 + [False] * (ROWS - 3)
     spec = loaded.spec.directions["own"]
-    assert (spec.kind, spec.space, spec.layers) == ("transformer", space, (0, 1, 2))
+    assert (spec.kind, spec.space, spec.layers) == ("transformer", learned.direction.space, (0, 1, 2))
     assert spec.measured["moved_sd_at_strength_1"]["sure"] == pytest.approx(2, abs=1e-3)
     assert spec.measured["held_out_success_at_alpha_1"] > 0.7
 
 
-@pytest.mark.parametrize("space", ["w", "w+"])
-def test_a_transformer_stays_orthogonal_to_directions_whatever_the_rows(
-    pack: Pack, samples: Samples, space: Any
-) -> None:
-    learned = own(pack, samples, space=space, rank=8, orthogonal_to=("smile", "rows"))
+def test_a_transformer_stays_orthogonal_to_directions_whatever_the_rows(pack: Pack, learned: Learned) -> None:
     code = Code(np.random.default_rng(6).standard_normal((ROWS, WIDTH)).astype(np.float32))
     step = np.float64(pack.model.move(code, [(learned.direction, 1.0)]).ws) - code.ws
     for name in ("smile", "rows"):
