@@ -21,6 +21,8 @@ MOST_REPEATED = 1 << 20
 MOST_AXES = 16
 MOST_ALONG_AXIS = 1 << 40
 LONGEST_TENSOR_NAME = 1000
+# Where torch's modules keep their parts, unless they were compiled.
+LISTS = {"_parameters", "_buffers", "_modules"}
 AGAIN = "Copy or download the file again"
 
 
@@ -117,7 +119,7 @@ class Storage:
         """Some of its bytes, checked once against the checksum that the file records."""
         assert self.span is not None
         if self.crc is not None and zlib.crc32(self.span.view()) != self.crc:
-            problem = f"is damaged: {self.label} is not what its checksum says"
+            problem = f"is damaged: storage {self.label} is not what its checksum says"
             raise PackSourceError(problem, where=self.path, hint=AGAIN)
         self.crc = None
         return self.span.part(start, size)
@@ -229,12 +231,13 @@ def _check_tensor_name(name: str, found: Mapping[str, StoredTensor]) -> None:
 
 def _members(module: Stranger) -> tuple[dict[str, StoredTensor], dict[str, Stranger]]:
     state = module.state if isinstance(module.state, Mapping) else {}
-    if "_modules" not in state and "_parameters" not in state:
+    if not LISTS & state.keys():
         return state_of(state), _strangers(state)
     parameters, buffers, children = (
         _mapping(state.get(key)) for key in ("_parameters", "_buffers", "_modules")
     )
-    passing = state.get("_non_persistent_buffers_set") or ()
+    passing = state.get("_non_persistent_buffers_set")
+    passing = passing if isinstance(passing, set | list | tuple) else ()
     kept = {name: value for name, value in state_of(buffers).items() if name not in passing}
     return {**state_of(parameters), **kept}, _strangers(children)
 
