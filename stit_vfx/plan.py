@@ -86,7 +86,7 @@ def plan(job: Job, *, out: Path, options: RunOptions) -> Plan:
 
 def finished(bench: Bench) -> dict[str, int]:
     """Frames of each step that are on disk under the keys this job would use (tune: 0 or 1)."""
-    done = dict.fromkeys(STEPS, 0)
+    done = {**dict.fromkeys(STEPS, 0), "tune": int(bench.tuned is not None)}
     key = alignment.track_key(bench)
     tracks = bench.shot.entry("align", key)
     if not (tracks.is_done() or bench.crops_known):

@@ -47,7 +47,7 @@ def save_tuned(path: Path, tuned: Tuned) -> None:
     """Write the file, whole or not at all."""
     from safetensors.numpy import save
 
-    arrays = {_WEIGHT + name: np.ascontiguousarray(array) for name, array in tuned.weights.items()}
+    arrays = {_WEIGHT + name: np.asarray(array, order="C") for name, array in tuned.weights.items()}
     arrays |= {
         "pivots": np.ascontiguousarray(tuned.pivots, np.float32),
         "quads": np.ascontiguousarray(tuned.quads, np.float64),

@@ -70,8 +70,12 @@ def test_a_pack_with_a_slash_is_a_path_and_without_one_a_name() -> None:
 def test_every_default_is_written_back() -> None:
     data = Job.from_data(SMALLEST, base=Path("/shots")).with_defaults(frames=(1, 2, 3)).to_data()
     assert data["frames"] == "1-3"
-    assert data["tune"] == {"frames": "1-3", "schedule": "default", "steps": None}
-    assert data["matte"] == {"grow": 0.0, "soften": 6.0, "holdout": None}
+    tune = {"frames": "1-3", "schedule": "default", "steps": None, "lr": None, "locality": False}
+    assert data["tune"] == tune
+    assert data["matte"] == {"grow": 0.0, "soften": 6.0, "feather": 0, "holdout": None}
+    crop = {"finder": "auto", "centre_sigma": 1.0, "axes_sigma": 3.0, "scale": 1.0}
+    assert data["align"] == crop
+    assert data["freeze_fine_layers"] is data["tuned"] is None
     assert data["putback"] == "detail"
     assert data["output"]["folder"] == "/shots/renders"
     assert Job.from_data(data).to_data() == data
@@ -332,3 +336,41 @@ def test_the_sum_of_a_job_does_not_depend_on_where_it_is_written() -> None:
     here, there = (job(output={"folder": folder}) for folder in ("renders", "/elsewhere"))
     assert here.sha256 == there.sha256
     assert here.sha256 != job(seed=1).sha256
+
+
+def test_a_preset_gives_way_to_what_is_said_and_is_not_kept() -> None:
+    read = Job.from_data({**SMALLEST, "preset": "animation", "tune": {"steps": 100}, "putback": "delta"})
+    assert (read.tune.schedule, read.tune.steps, read.align.centre_sigma) == ("paper", 100, 0.0)
+    assert read.putback == "delta"
+    assert "preset" not in read.to_data()
+    assert Job.from_data(read.to_data()) == read
+
+
+def test_a_preset_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    assert "preset: there is none called 'papr'. Known: paper, animation, naive" in refusal(preset="papr")
+
+
+def test_an_edit_is_a_direction_or_a_text() -> None:
+    assert "needs either direction or text" in refusal(edits=[{"strength": 0.5}])
+    both = {"direction": "smile", "text": "a smile", "strength": 0.5}
+    assert "needs either direction or text" in refusal(edits=[both])
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"align": {"centre_sigma": 0}}, {"align"}),
+        ({"align": {"finder": "fan"}}, set()),
+        ({"tune": {"locality": True}}, {"tune"}),
+        ({"stitch": {"l1": True}}, {"stitch"}),
+        ({"stitch": {"threshold": 0.005}}, {"stitch"}),
+        ({"stitch": {"outer": 20}}, {"stitch", "composite"}),
+        ({"matte": {"feather": 12}}, {"composite"}),
+        ({"freeze_fine_layers": 7}, set()),
+    ],
+)
+def test_an_option_changes_the_keys_of_the_steps_that_read_it(changes: dict, steps: set[str]) -> None:
+    before, after = Job.from_data(SMALLEST), Job.from_data({**SMALLEST, **changes})
+    read = ("align", "invert", "tune", "edit", "stitch", "composite")
+    plain = before.with_defaults(frames=(1, 2)), after.with_defaults(frames=(1, 2))
+    assert {s for s in read if plain[0].settings_for(s) != plain[1].settings_for(s)} == steps

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stit_vfx.plate.warp import uncrop
+from stit_vfx.steps.masks import feathered_px
 
 
 @pytest.fixture
@@ -47,3 +48,21 @@ def _plate(vectors):
         x0, y0, x1, y1 = vectors("paste", "bbox_xyxy").tolist()
         plate = vectors("align", "frame0")[y0:y1, x0:x1]
     return plate.numpy().astype(np.float32)
+
+
+def test_feathering_is_the_published_one_up_to_its_rounding(vectors):
+    ours = feathered_px(vectors("paste", "mask_u8").numpy().astype(np.float32), 12)
+    # Published: blurred in whole numbers and rounded to 8 bits.
+    assert np.abs(ours - vectors("paste", "feather_blurred_r12").numpy()).max() <= 0.6
+    assert np.array_equal(feathered_px(np.eye(4, dtype=np.float32), 0), np.eye(4))
+
+
+def test_a_feathered_paste_is_the_published_one_up_to_its_rounding(vectors, pasted):
+    warped, inside = pasted
+    plate = _plate(vectors)
+    soft = feathered_px(vectors("paste", "mask_u8").numpy().astype(np.float32) / 255, 12)
+    matte = warped(soft)[..., None]
+    ours = plate * (1 - matte) + warped(vectors("paste", "gen_u8").numpy()) * matte
+    difference = np.abs(vectors("paste", "paste_mask_r12").numpy() - ours)[inside]
+    assert np.percentile(difference, 99) < 1.5
+    assert difference.max() < 3

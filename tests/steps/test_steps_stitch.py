@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from stit_vfx.job import Job
 from stit_vfx.packs.model import Code
 from stit_vfx.steps.losses import masked_distance
 from stit_vfx.steps.stitch import Stitcher, StitchFrame, StitchSettings, meet, trained_for
@@ -22,18 +23,16 @@ def _case(meta, name):
 
 def _meet(model, vectors, settings, *, style=None):
     parameters = list(model.network.named_parameters())
-    rows = vectors("stitch", "w_edit") if style is None else vectors("sg2ada_io", "wplus")[:1]
+    rows = vectors("stitch", "w_edit").float()
 
     def render():
         return model.synthesize(rows, None, style=style)
 
-    with torch.no_grad():
-        edit = vectors("stitch", "edited") if style is None else render()
     losses = meet(
         render,
         trained_for(parameters, style=style is not None),
         surroundings=vectors("stitch", "crop"),
-        edit=edit,
+        edit=vectors("stitch", "edited"),
         border=vectors("stitch", "border_mask"),
         content=vectors("stitch", "content_mask"),
         settings=settings,
@@ -52,6 +51,12 @@ def test_published_loop_agrees_with_reference(model, vectors, meta, name, atol):
     border, content = np.array(losses).T
     np.testing.assert_allclose(border, vectors("stitch", f"{name}/border_loss"), rtol=1e-4)
     np.testing.assert_allclose(content, vectors("stitch", f"{name}/content_loss"), rtol=2e-3, atol=1e-5)
+
+
+def test_published_loop_on_style_vectors_agrees_with_reference(model, vectors):
+    no_offset = torch.zeros(1, sum(model.network.synthesis.style_sizes()))
+    image, _ = _meet(model, vectors, StitchSettings.paper(steps=5), style=no_offset)
+    torch.testing.assert_close(image, vectors("stitch", "style_n5/out"), rtol=1e-4, atol=1e-3)
 
 
 def test_border_distances_are_in_published_units(vectors):
@@ -159,22 +164,39 @@ def test_a_disabled_stitch_gives_the_edit_as_it_is(model, frames):
     assert result.losses["steps"] == 0
 
 
+def _job(**fields):
+    edits = [{"direction": "smile", "strength": 1.0}]
+    return Job.from_data({"schema": "stit.job/1", "plate": "a.exr", "edits": edits, **fields})
+
+
+PACK = SimpleNamespace(schedule={"stitch_steps": 24, "stitch_lr": 1e-3, "steps": 900})
+
+
 def test_jobs_and_packs_choose_the_numbers():
-    job = SimpleNamespace(
-        tune=SimpleNamespace(schedule="default"),
-        stitch=SimpleNamespace(enabled=True, steps=None, inner=1, outer=40),
-        quality="final",
-        putback="detail",
-    )
-    pack = SimpleNamespace(schedule={"stitch_steps": 24, "stitch_lr": 1e-3, "steps": 900})
-    settings = StitchSettings.of(job, pack)
+    settings = StitchSettings.of(_job(stitch={"inner": 1, "outer": 40}), PACK)
     assert (settings.steps, settings.lr, settings.outer, settings.inner) == (24, 1e-3, 40, 1)
     assert settings.surroundings == "recon"
-    job.quality, job.putback = "draft", "replace"
-    assert StitchSettings.of(job, pack).steps == 8
-    assert StitchSettings.of(job, pack).surroundings == "plate"
-    job.quality, job.tune.schedule = "final", "paper"
-    published = StitchSettings.of(job, pack)
+    draft = StitchSettings.of(_job(quality="draft", putback="replace"), PACK)
+    assert (draft.steps, draft.surroundings) == (8, "plate")
+    published = StitchSettings.of(_job(tune={"schedule": "paper"}), PACK)
     assert (published.steps, published.lr, published.threshold) == (100, 3e-4, 0.0)
-    job.stitch.enabled = False
-    assert StitchSettings.of(job, pack).steps == 0
+    assert StitchSettings.of(_job(stitch={"enabled": False}), PACK).steps == 0
+
+
+def test_what_a_job_says_of_the_stitching_comes_before_pack_and_schedule():
+    asked = {"steps": 7, "lr": 2e-3, "content": 0.5, "threshold": 0.005, "l1": True}
+    for schedule in ("default", "paper"):
+        settings = StitchSettings.of(_job(tune={"schedule": schedule}, stitch=asked), PACK)
+        assert {name: getattr(settings, name) for name in asked} == asked
+    assert StitchSettings.of(_job(stitch={"whole_image_border": True}), PACK).whole_image_border
+    assert not settings.whole_image_border
+
+
+def test_the_whole_image_around_the_face_is_driven_to_its_surroundings_where_asked(model, frames):
+    ring, whole = (
+        Stitcher(model, replace(SETTINGS, steps=25, whole_image_border=wide)).stitch(frames[0])
+        for wide in (False, True)
+    )
+    corner = np.s_[:6, :6]  # far outside the ring
+    missed = [np.abs(r.edited - r.recon)[corner].mean() for r in (ring, whole)]
+    assert missed[1] < 0.7 * missed[0]

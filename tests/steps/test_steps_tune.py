@@ -7,6 +7,7 @@ import torch
 
 from stit_vfx.errors import PackFormatError
 from stit_vfx.gan.lpips import Lpips
+from stit_vfx.job import Job
 from stit_vfx.steps.losses import pyramid_distance
 from stit_vfx.steps.tune import (
     Locality,
@@ -223,18 +224,22 @@ def test_tuning_stops_when_nothing_more_is_gained(model, load):
     assert tune(model, frames=FRAMES, load=load, settings=settings).steps < 30
 
 
+def _job(**fields):
+    edits = [{"direction": "smile", "strength": 1.0}]
+    return Job.from_data({"schema": "stit.job/1", "plate": "a.exr", "edits": edits, **fields})
+
+
 def test_jobs_and_packs_choose_the_numbers():
-    job = SimpleNamespace(tune=SimpleNamespace(schedule="default", steps=None), quality="final", seed=7)
     pack = SimpleNamespace(schedule={"steps": 90, "lr": 2e-3, "batch": 4, "stitch_steps": 20})
-    settings = TuneSettings.of(job, pack)
+    settings = TuneSettings.of(_job(seed=7), pack)
     assert (settings.steps, settings.lr, settings.batch, settings.seed) == (90, 2e-3, 4, 7)
-    job.quality = "draft"
-    assert TuneSettings.of(job, pack).steps == 30
-    job.tune.steps = 11
-    assert TuneSettings.of(job, pack).updates(5) == 11
-    job.tune = SimpleNamespace(schedule="paper", steps=None)
-    published = TuneSettings.of(job, pack)
+    assert TuneSettings.of(_job(quality="draft"), pack).steps == 30
+    assert TuneSettings.of(_job(quality="draft", tune={"steps": 11}), pack).updates(5) == 11
+    published = TuneSettings.of(_job(tune={"schedule": "paper"}), pack)
     assert (published.lr, published.batch, published.l2, published.updates(10)) == (3e-5, 1, 10.0, 800)
+    asked = TuneSettings.of(_job(tune={"schedule": "paper", "lr": 1e-5, "locality": True}), pack)
+    assert (asked.lr, asked.locality) == (1e-5, Locality())
+    assert settings.locality is None
 
 
 def test_pyramid_distance_of_nothing_is_nothing_and_of_a_flat_shift_is_the_shift():
