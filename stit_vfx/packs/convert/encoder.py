@@ -16,6 +16,7 @@ from stit_vfx.gan.e4e import Encoder, EncoderConfig
 from stit_vfx.gan.irse import BodyConfig
 from stit_vfx.packs.convert.part import Part
 from stit_vfx.packs.convert.rosinality import decoder_part, latent_average, named
+from stit_vfx.packs.convert.said import flag, word
 from stit_vfx.packs.convert.states import State, below, fields, is_tensor, states
 from stit_vfx.packs.convert.weight import Shape, Weight, constant, fitted, shapes_of
 from stit_vfx.packs.reading import ModelFile
@@ -66,7 +67,7 @@ def _is_encoder(state: State) -> bool:
 def _options(file: ModelFile) -> Options:
     root = file.root if isinstance(file.root, Mapping) else {}
     said = fields(root.get("opts"))
-    named_kind = str(said.get("encoder_type") or "")
+    named_kind = word(said.get("encoder_type"), "", name="encoder_type", path=file.path)
     if named_kind and named_kind not in KINDS:
         raise PackSourceError(
             f"holds an encoder of the kind {named_kind}",
@@ -79,7 +80,7 @@ def _options(file: ModelFile) -> Options:
     start = said.get("start_from_latent_avg")
     if start is None:
         notes.append("the file does not say whether rows start from the average; they do where it has one")
-    return Options(KINDS.get(named_kind, "e4e"), start is None or bool(start), tuple(notes))
+    return Options(KINDS.get(named_kind, "e4e"), start is None or flag(start), tuple(notes))
 
 
 def _encoder(state: State, file: ModelFile, options: Options) -> Part:
@@ -116,7 +117,7 @@ def _config(shapes: Mapping[str, Shape], file: ModelFile) -> EncoderConfig:
     rows = {int(found[1]) for name in shapes if (found := re.match(r"styles\.(\d{1,3})\.", name))}
     body = _body(shapes, file)
     linear = shapes["styles.0.linear.weight"]
-    if len(linear) != 2 or max(rows) > 63:
+    if len(linear) != 2 or not all(linear) or max(rows) > 63:
         raise PackSourceError("styles.0.linear.weight is no linear layer", where=file.path)
     return EncoderConfig(max(rows) + 1, linear[0], body)
 
@@ -136,11 +137,13 @@ def _body(shapes: Mapping[str, Shape], file: ModelFile) -> BodyConfig:
     if depths is None:
         problem = f"has a body of {count} units whose four groups cannot be told apart"
         raise PackSourceError(problem, where=file.path, hint="IR-SE50 is the published one, with 24")
+    if not all(widths):
+        raise PackSourceError("has a body without channels", where=file.path)
     firsts = [sum(depths[:group]) for group in range(4)]
-    squeeze = shapes.get("body.0.res_layer.5.fc1.weight", (0,))[0]
+    squeeze = next(iter(shapes.get("body.0.res_layer.5.fc1.weight", ())), 0)
     reduction = widths[0] // squeeze if squeeze else 16
     chosen = [widths[first] for first in firsts]
-    return BodyConfig((chosen[0], chosen[1], chosen[2], chosen[3]), depths, max(reduction, 1))
+    return BodyConfig((chosen[0], chosen[1], chosen[2], chosen[3]), depths, max(min(reduction, *chosen), 1))
 
 
 def _groups(widths: list[int]) -> tuple[int, int, int, int] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from stit_vfx.errors import PackSourceError
 from stit_vfx.packs.convert.generator import generator_part
 from stit_vfx.packs.convert.part import Part
+from stit_vfx.packs.convert.said import flag, mapping, number, positive, word
 from stit_vfx.packs.convert.sizes import is_stylegan2
 from stit_vfx.packs.convert.weight import Weight
 from stit_vfx.packs.reading import ModelFile, Stranger, module_tensors
@@ -50,7 +51,7 @@ def _networks(root: Any) -> dict[str, Stranger]:
 
 def is_persistent(value: Any) -> bool:
     """Whether this stands for one of NVIDIA's persistent objects."""
-    return isinstance(value, Stranger) and value.module == PERSISTENT
+    return isinstance(value, Stranger) and value.module == PERSISTENT and isinstance(value.state, Mapping)
 
 
 def network_part(
@@ -73,8 +74,8 @@ def network_part(
         kind=kind,
         what=what,
         notes=notes,
-        mapping_lr=_mapping_rate(network),
-        num_fp16_res=sum(bool(block.get("use_fp16")) for block in _blocks(network)),
+        mapping_lr=_mapping_rate(network, file),
+        num_fp16_res=sum(flag(block.get("use_fp16")) for block in _blocks(network)),
         conv_clamp=_clamp(network, file),
     )
 
@@ -90,17 +91,18 @@ def _check_class(network: Stranger, weights: Mapping[str, Weight], file: ModelFi
 
 def _check_settings(network: Stranger, file: ModelFile) -> None:
     """Refuse what would compute something else with the same names of tensors."""
-    top = network.state
-    if conditions := int(top.get("c_dim") or 0):
+    top, path = mapping(network.state), file.path
+    if conditions := int(number(top.get("c_dim"), 0, name="c_dim", path=path)):
         problem = f"holds a generator that is told a class (c_dim {conditions})"
         raise PackSourceError(problem, where=file.path, hint="Only unconditional generators are read")
-    if (channels := top.get("img_channels", 3)) != 3:
-        raise PackSourceError(f"makes pictures of {channels} channels, not RGB", where=file.path)
+    channels = number(top.get("img_channels"), 3, name="img_channels", path=path)
+    if channels != 3:
+        raise PackSourceError(f"makes pictures of {channels:g} channels, not RGB", where=path)
     for block in _blocks(network):
-        if (built := block.get("architecture", "skip")) != "skip":
+        if (built := word(block.get("architecture"), "skip", name="architecture", path=path)) != "skip":
             raise PackSourceError(f"is built as {built!r}, not 'skip'", where=file.path, hint=SKIP_ONLY)
     for name, each in modules(network).items():
-        act = each.state.get("activation", "lrelu")
+        act = word(each.state.get("activation"), "lrelu", name=f"{name}.activation", path=path)
         if act != "lrelu" and not name.endswith("affine"):
             problem = f"{name} has the activation {act!r} where 'lrelu' is expected"
             raise PackSourceError(problem, where=file.path, hint=SKIP_ONLY)
@@ -114,31 +116,27 @@ def _blocks(network: Stranger) -> Iterator[Mapping[str, Any]]:
             yield each.state
 
 
-def _mapping_rate(network: Stranger) -> float:
+def _mapping_rate(network: Stranger, file: ModelFile) -> float:
     """The learning rate's factor of the mapping network, which scales what it computes."""
     first = modules(network).get("mapping.fc0")
-    if first is not None and (gain := first.state.get("bias_gain")) is not None:
-        return float(gain)
-    kwargs = fields_below(network.state.get("_init_kwargs"), "mapping_kwargs")
-    return float(kwargs.get("lr_multiplier") or 0.01)
+    gain = None if first is None else first.state.get("bias_gain")
+    if gain is None:
+        kwargs = mapping(mapping(network.state).get("_init_kwargs"))
+        gain = mapping(kwargs.get("mapping_kwargs")).get("lr_multiplier")
+    return positive(gain, 0.01, name="lr_multiplier", path=file.path)
 
 
 def _clamp(network: Stranger, file: ModelFile) -> float | None:
     """The limit of every layer's output; the layers themselves know it best."""
-    said = {each.state["conv_clamp"] for each in modules(network).values() if "conv_clamp" in each.state}
-    if len(said) > 1:
+    said = [each.state["conv_clamp"] for each in modules(network).values() if "conv_clamp" in each.state]
+    if not said:
+        kwargs = mapping(mapping(network.state).get("_init_kwargs"))
+        said = [mapping(kwargs.get("synthesis_kwargs")).get("conv_clamp")]
+    name = "conv_clamp"
+    limits = {None if each is None else positive(each, 1, name=name, path=file.path) for each in said}
+    if len(limits) > 1:
         raise PackSourceError("has layers with different conv_clamp", where=file.path, hint=SKIP_ONLY)
-    if said:
-        limit = said.pop()
-    else:
-        limit = fields_below(network.state.get("_init_kwargs"), "synthesis_kwargs").get("conv_clamp")
-    return None if limit is None else float(limit)
-
-
-def fields_below(kwargs: Any, key: str) -> Mapping[str, Any]:
-    """A mapping inside a mapping; empty where there is none."""
-    inner = kwargs.get(key) if isinstance(kwargs, Mapping) else None
-    return inner if isinstance(inner, Mapping) else {}
+    return limits.pop()
 
 
 def modules(network: Stranger) -> dict[str, Stranger]:
@@ -148,7 +146,7 @@ def modules(network: Stranger) -> dict[str, Stranger]:
 
 def _modules(network: Stranger, name: str) -> Iterator[tuple[str, Stranger]]:
     yield name, network
-    for key, child in fields_below(network.state, "_modules").items():
+    for key, child in mapping(mapping(network.state).get("_modules")).items():
         if isinstance(child, Stranger) and isinstance(child.state, Mapping):
             yield from _modules(child, f"{name}.{key}" if name else str(key))
 

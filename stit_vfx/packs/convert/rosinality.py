@@ -11,7 +11,7 @@ from typing import Any
 from stit_vfx.packs.convert.generator import generator_part
 from stit_vfx.packs.convert.part import Part
 from stit_vfx.packs.convert.sizes import LARGEST_PX, MOST_LAYERS
-from stit_vfx.packs.convert.states import State, below, states
+from stit_vfx.packs.convert.states import State, below, is_tensor, states
 from stit_vfx.packs.convert.weight import Weight, same, without_axes
 from stit_vfx.packs.reading import ModelFile
 
@@ -78,12 +78,12 @@ def decoder_part(
 def latent_average(root: Any, key: str = "latent_avg") -> Weight | None:
     """The average w beside the tensors: one row, or rows that are all alike."""
     value = root.get(key) if isinstance(root, Mapping) else None
-    if value is None or not hasattr(value, "shape"):
+    if not is_tensor(value):
         return None
     weight = Weight.of(key, value)
     if len(weight.shape) == 1:
         return weight
-    rows = weight.read() if len(weight.shape) == 2 else None
+    rows = weight.read() if len(weight.shape) == 2 and weight.shape[0] else None
     if rows is None or not bool((rows == rows[:1]).all()):
         return None
     return Weight.of(key, rows[0].clone())

@@ -129,7 +129,7 @@ def read_sizes(shapes: Mapping[str, Shape], *, path: Path, spoken: Any = str) ->
         raise PackSourceError(f"has layers for {largest} px where 8 to {LARGEST_PX} are read", where=path)
     layers = {int(found[1]) for name in shapes if (found := re.match(r"mapping\.fc(\d{1,3})\.", name))}
     first = shapes.get("mapping.fc0.weight")
-    if first is None or len(first) != 2 or max(layers) >= MOST_LAYERS:
+    if first is None or len(first) != 2 or not all(first) or max(layers) >= MOST_LAYERS:
         raise PackSourceError(
             f"has no {spoken('mapping.fc0.weight')}, the first layer from z to w",
             where=path,
@@ -143,7 +143,7 @@ def read_sizes(shapes: Mapping[str, Shape], *, path: Path, spoken: Any = str) ->
 def _channels(resolution: int, shapes: Mapping[str, Shape], path: Path, spoken: Any) -> int:
     prefix = f"synthesis.b{resolution}."
     for key in _CHANNEL_KEYS:
-        if shape := shapes.get(prefix + key):
+        if (shape := shapes.get(prefix + key)) and shape[0]:
             return shape[0]
     raise PackSourceError(f"has no {spoken(prefix + 'conv1.bias')}", where=path, hint="The file is not whole")
 

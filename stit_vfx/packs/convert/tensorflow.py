@@ -15,6 +15,7 @@ import torch
 from stit_vfx.errors import PackSourceError
 from stit_vfx.packs.convert.generator import generator_part
 from stit_vfx.packs.convert.part import Part
+from stit_vfx.packs.convert.said import mapping, number, positive, word
 from stit_vfx.packs.convert.sizes import LARGEST_PX, MOST_LAYERS
 from stit_vfx.packs.convert.states import is_tensor
 from stit_vfx.packs.convert.weight import Weight, same, without_axes
@@ -45,7 +46,7 @@ def parts(file: ModelFile) -> list[Part] | None:
         kind="stylegan2-nvidia",
         what="StyleGAN2, TensorFlow snapshot, Gs",
         spoken=lambda name: SOURCES.get(name, name),
-        mapping_lr=float(static.get("mapping_lrmul") or 0.01),
+        mapping_lr=positive(static.get("mapping_lrmul"), 0.01, name="mapping_lrmul", path=file.path),
     )
     return [part]
 
@@ -60,13 +61,13 @@ def _averaged(root: Any) -> Stranger | None:
 
 
 def _is_network(value: Any) -> bool:
-    return isinstance(value, Stranger) and value.module.startswith("dnnlib.tflib") and value.name == NETWORK
+    named = isinstance(value, Stranger) and value.module.startswith("dnnlib.tflib") and value.name == NETWORK
+    return named and isinstance(value.state, Mapping)
 
 
 def _components(network: Stranger) -> Iterator[Stranger]:
     yield network
-    inner = network.state.get("components") if isinstance(network.state, Mapping) else None
-    for each in inner.values() if isinstance(inner, Mapping) else ():
+    for each in mapping(network.state.get("components")).values():
         if _is_network(each):
             yield from _components(each)
 
@@ -74,16 +75,21 @@ def _components(network: Stranger) -> Iterator[Stranger]:
 def _arrays(network: Stranger) -> Iterator[tuple[str, Weight]]:
     """All variables under their names inside the component that has them."""
     for each in _components(network):
-        for name, array in each.state.get("variables") or ():
-            if isinstance(name, str) and is_tensor(array):
-                yield PREFIX.sub("", name), Weight.of(name, array)
+        variables = each.state.get("variables")
+        for pair in variables if isinstance(variables, Sequence) else ():
+            if (
+                isinstance(pair, Sequence)
+                and len(pair) == 2
+                and isinstance(pair[0], str)
+                and is_tensor(pair[1])
+            ):
+                yield PREFIX.sub("", pair[0]), Weight.of(pair[0], pair[1])
 
 
 def _settings(network: Stranger) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for each in _components(network):
-        kwargs = each.state.get("static_kwargs")
-        merged |= {str(key): value for key, value in kwargs.items()} if isinstance(kwargs, Mapping) else {}
+        merged |= {str(key): value for key, value in mapping(each.state.get("static_kwargs")).items()}
     return merged
 
 
@@ -93,10 +99,11 @@ def _check(network: Stranger, arrays: Mapping[str, Weight], file: ModelFile) -> 
     if any("/Skip/" in name for name in arrays):
         raise PackSourceError("is built as 'resnet', not 'skip'", where=file.path, hint=HINT)
     static = _settings(network)
-    if labels := int(static.get("label_size") or 0):
+    if labels := int(number(static.get("label_size"), 0, name="label_size", path=file.path)):
         problem = f"holds a generator that is told a class (label_size {labels})"
         raise PackSourceError(problem, where=file.path, hint="Only unconditional generators are read")
-    if (built := static.get("architecture", "skip")) != "skip":
+    built = word(static.get("architecture"), "skip", name="architecture", path=file.path)
+    if built != "skip":
         raise PackSourceError(f"is built as {built!r}, not 'skip'", where=file.path, hint=HINT)
 
 
@@ -136,9 +143,9 @@ def _conv(source: str, target: str, number: int, kernel: Any) -> Iterator[tuple[
 def _targets() -> Iterator[tuple[str, Target]]:
     """Every variable that there can be, with the tensor that it becomes."""
     yield "dlatent_avg", ("mapping.w_avg", same)
-    for number in range(MOST_LAYERS):
-        yield f"Dense{number}/weight", (f"mapping.fc{number}.weight", _dense)
-        yield f"Dense{number}/bias", (f"mapping.fc{number}.bias", same)
+    for layer in range(MOST_LAYERS):
+        yield f"Dense{layer}/weight", (f"mapping.fc{layer}.weight", _dense)
+        yield f"Dense{layer}/bias", (f"mapping.fc{layer}.bias", same)
     yield "4x4/Const/const", ("synthesis.b4.const", without_axes(0))
     yield from _conv("4x4/Conv", "synthesis.b4.conv1", 0, _kernel)
     yield from _layer("4x4/ToRGB", "synthesis.b4.torgb", _kernel)
