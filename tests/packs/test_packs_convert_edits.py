@@ -226,3 +226,36 @@ def test_a_clip_that_misses_a_tensor_names_the_file_and_the_tensor(make: Any, tm
     told = r"clip\.pt: has no transformer\.resblocks\.0\.mlp\.c_fc\.bias"
     with pytest.raises(PackSourceError, match=told):
         make(tmp_path / "clip.pt")
+
+
+class Tree(torch.nn.Module):
+    """Modules nested as the dots in the names of tensors say, to be saved as an archive."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        inner: dict[str, dict[str, torch.Tensor]] = {}
+        for name, tensor in state.items():
+            head, dot, rest = name.partition(".")
+            if dot:
+                inner.setdefault(head, {})[rest] = tensor
+            else:
+                self.register_parameter(head, torch.nn.Parameter(tensor))
+        for head, below in inner.items():
+            self.add_module(head, Tree(below))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_clip_in_the_archive_that_openai_publishes_is_read(make: Any, tmp_path: Path) -> None:
+    state = files.clip_state(layers=2)
+    torch.jit.save(torch.jit.script(Tree(state).half()), tmp_path / "ViT-B-32.pt")
+    folder = make(tmp_path / "ViT-B-32.pt")
+    said = json.loads((folder / "pack.json").read_text())
+    assert (said["text"]["layers"], said["text"]["heads"], said["text"]["quick_gelu"]) == (2, 1, True)
+    assert "notes" not in said["made_by"]["sources"][1]
+    stored = load_file(folder / "text.safetensors")
+    assert not any(name.startswith("visual") for name in stored)
+    for name, tensor in stored.items():
+        torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)

@@ -277,6 +277,25 @@ def test_generators_that_compute_something_else_are_refused(
         make(path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"c_dim": "many"}, "c_dim is 'many' where a number is expected"),
+        ({"conv_clamp": [256]}, "conv_clamp is a list where a number is expected"),
+        ({"conv_clamp": float("nan")}, "conv_clamp is nan where a number is expected"),
+        ({"conv_clamp": 0}, "conv_clamp is 0 where more is expected"),
+        ({"lr": -1.0}, "lr_multiplier is -1.0 where a number is expected"),
+        ({"architecture": 3}, "architecture is 3 where a word is expected"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(
+    make: Any, small: Any, tmp_path: Path, settings: dict[str, Any], told: str
+) -> None:
+    path = files.nvidia_pickle(tmp_path / "g.pkl", G_ema=files.persistent(small, **settings))
+    with pytest.raises(PackSourceError, match=told):
+        make(path)
+
+
 def test_stylegan3_and_a_lone_discriminator_are_refused_by_name(make: Any, tmp_path: Path) -> None:
     inner = files.Persistent("SynthesisInput", {"_parameters": {}, "_buffers": {}, "_modules": {}})
     outer = files.persistent({"mapping.w_avg": torch.zeros(4)})
