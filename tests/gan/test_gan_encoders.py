@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,7 @@ def test_body_features_agree_with_reference(encoder16, vectors, close, unit):
     (features,) = encoder16.taps(vectors("e4e_io", "x256"), [unit])
     stats = torch.stack([features.mean(), features.std(), features.min(), features.max()])
     close(stats, vectors("e4e_io", f"body{unit}_stats"), rtol=1e-3, atol=1e-4)
+    close(features[:, ::8, ::8, ::8], vectors("e4e_io", f"body{unit}_sub"), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -75,6 +78,16 @@ def test_encoder_starts_from_the_average():
     before = encoder(crop)
     encoder.latent_avg += 1.0
     torch.testing.assert_close(encoder(crop), before + 1.0)
+
+
+def test_psp_has_a_row_of_its_own_where_e4e_has_an_offset():
+    config = EncoderConfig(num_ws=4, w_dim=16, body=NARROW)
+    e4e, psp = Encoder(config).eval(), Encoder(replace(config, arch="psp")).eval()
+    psp.load_state_dict(e4e.state_dict())
+    crop = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    rows, offsets = psp(crop), e4e(crop)
+    torch.testing.assert_close(offsets[:, :1], rows[:, :1], rtol=0, atol=0)
+    torch.testing.assert_close(offsets[:, 1:] - offsets[:, :1], rows[:, 1:])
 
 
 def test_resize_does_not_alias():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stit_vfx.gan.ops import (
     FullyConnected,
@@ -23,6 +24,8 @@ def _cases(vectors, kind):
 
 def test_filters_are_outer_products_of_sum_one(vectors, close):
     close(make_filter((1, 3, 3, 1)), vectors("ops", "filter/f1331"), rtol=0, atol=0)
+    close(make_filter((4, 3, 2, 1)), vectors("ops", "filter/fflip"), rtol=1e-6, atol=0)
+    close(make_filter((1, 3, 3, 1)) * 128, vectors("ops", "filter/fnn"), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("n", range(10))
@@ -69,14 +72,40 @@ def _stored(vectors, key):
     return vectors("ops", key).clone()
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
-def test_up_convolution_agrees_with_reference(vectors, close, n):
+@pytest.mark.parametrize("name", ["f1331", "fasym"])
+@pytest.mark.parametrize("down", [1, 2])
+def test_filtering_at_one_size_and_at_half_agrees_with_reference(vectors, close, name, down):
+    taps = vectors("ops", f"filter/{name}")
+    around = _around(taps, down=down)
+    y = upfirdn2d(vectors("ops", "upfirdn/x"), taps, down=down, padding=around)
+    close(y, vectors("ops", f"{'filter2d' if down == 1 else 'downsample2d'}/{name}/y"))
+
+
+def _around(taps, *, down, extra=0):
+    """Padding that keeps the filter centred, (left, right, top, bottom)."""
+    tall, wide = taps.shape
+    return [extra + (size - down + more) // 2 for size in (wide, tall) for more in (1, 0)]
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_convolution_at_any_size_agrees_with_reference(vectors, close, n):
     case = _cases(vectors, "conv")[n]
-    weight = vectors("ops", f"conv/{n}/w")
-    if case["flip_weight"]:
-        weight = weight.flip((2, 3))
-    y = conv_up2(vectors("ops", f"conv/{n}/x"), weight, vectors("ops", "filter/f1331"))
+    x, weight = vectors("ops", f"conv/{n}/x"), vectors("ops", f"conv/{n}/w")
+    # `flip_weight` asks for a correlation, which is what torch does; a convolution has its kernel flipped.
+    correlation = weight if case["flip_weight"] else weight.flip((2, 3))
+    parts = zip(x.chunk(case["groups"], 1), correlation.chunk(case["groups"]), strict=True)
+    y = torch.cat([_resampled(vectors, part, kernel, case) for part, kernel in parts], 1)
     close(y, vectors("ops", f"conv/{n}/y"))
+
+
+def _resampled(vectors, x, correlation, case):
+    if case["up"] == 2:
+        return conv_up2(x, correlation.flip((2, 3)), vectors("ops", "filter/f1331"))
+    padding = case["padding"]
+    if case["down"] == 2:
+        taps = vectors("ops", "filter/f1331")
+        x, padding = upfirdn2d(x, taps, padding=_around(taps, down=2, extra=padding)), 0
+    return F.conv2d(x, correlation, stride=case["down"], padding=padding)
 
 
 @pytest.mark.parametrize("n", range(6))
@@ -94,7 +123,8 @@ def test_modulated_convolution_and_its_gradient_agree_with_reference(vectors, cl
     if _has(vectors, f"mod/{n}/noise"):
         y = y + vectors("ops", f"mod/{n}/noise")
     y.square().mean().backward()
-    close(y.detach(), vectors("ops", f"mod/{n}/y_fused"))
+    for form in ("fused", "unfused"):
+        close(y.detach(), vectors("ops", f"mod/{n}/y_{form}"))
     for ours, key in ((x.grad, "gx"), (w.grad, "gw"), (s.grad, "gs")):
         close(ours, vectors("ops", f"mod/{n}/{key}"))
 

@@ -54,6 +54,11 @@ def test_parser_agrees_with_reference(parser, vectors, close):
     close(scores[:, :, ::step, ::step], vectors("bisenet_io", "logits_sub"), rtol=1e-4, atol=1e-4)
     agree = (scores.argmax(1) == vectors("bisenet_io", "argmax")).float().mean()
     assert agree > 0.9999
+    # Without each class's mean the labels are many, and far from ties.
+    levelled = scores - scores.mean((2, 3), keepdim=True)
+    theirs = vectors("bisenet_io", "argmax_of_logits_minus_spatial_mean")
+    assert (levelled.argmax(1) == theirs).float().mean() > 0.999
+    assert len(theirs.unique()) > 5
     for ours, name in zip(parser.auxiliary(x), ("logits16_sub", "logits32_sub"), strict=True):
         close(ours[:, :, ::step, ::step], vectors("bisenet_io", name), rtol=1e-4, atol=1e-4)
 
@@ -69,6 +74,15 @@ def test_hair_and_neck_are_edited_and_hats_are_not():
     labels = torch.arange(19)[None, None]
     edited = {name for name, on in zip(CLASSES, foreground_of(labels).flatten(), strict=True) if on}
     assert set(CLASSES) - edited == {"background", "cloth", "hat"}
+
+
+def test_labels_come_at_the_size_of_the_crop(parser, vectors):
+    crop = vectors("bisenet_io", "x512")
+    labels = parser.parse(crop)
+    assert (labels == vectors("bisenet_io", "argmax")).float().mean() > 0.9999
+    doubled = parser.parse(crop.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert torch.equal(doubled[:, ::2, ::2], labels)
+    assert torch.equal(doubled[:, 1::2, 1::2], labels)
 
 
 def test_preparation_takes_every_second_pixel_of_a_full_size_crop(parser, vectors, close):

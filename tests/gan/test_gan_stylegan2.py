@@ -1,5 +1,7 @@
 import time
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,6 +12,11 @@ pytestmark = pytest.mark.usefixtures("gradients_only_where_named")
 
 TINY = GeneratorConfig(
     resolution=64, z_dim=64, w_dim=64, channel_base=1024, channel_max=48, num_fp16_res=2, conv_clamp=256
+)
+
+WHOLE_GRADIENTS = (
+    *("synthesis.b4.const", "synthesis.b8.conv0.weight", "synthesis.b16.conv1.noise_strength"),
+    *("synthesis.b64.conv0.affine.weight", "synthesis.b64.torgb.weight"),
 )
 
 
@@ -43,6 +50,18 @@ def test_mapping_agrees_with_reference(tiny, vectors, close, name, psi, cutoff):
 def test_image_agrees_with_reference(tiny, vectors, close, noise):
     image = tiny.synthesis(vectors("sg2ada_io", "wplus"), noise=noise)
     close(image, vectors("sg2ada_io", f"img_{noise}_fp32"), atol=1e-4)
+    if noise == "const":
+        close(image, vectors("sg2ada_io", "img_const_fp32_unfused"), atol=1e-4)
+
+
+@pytest.mark.parametrize(("resolution", "step"), [(4, 1), (8, 1), (16, 1), (32, 4), (64, 4)])
+def test_features_of_every_block_agree_with_reference(tiny, vectors, close, resolution, step):
+    found = []
+    block = getattr(tiny.synthesis, f"b{resolution}")
+    hook = block.register_forward_hook(lambda _block, _given, outputs: found.append(outputs[0]))
+    tiny.synthesis(vectors("sg2ada_io", "wplus")[:1])
+    hook.remove()
+    close(found[0][:, :, ::step, ::step], vectors("sg2ada_io", f"feat_b{resolution}"), atol=1e-4)
 
 
 def test_styles_and_the_image_from_styles_agree_with_reference(tiny, vectors, close):
@@ -77,6 +96,8 @@ def test_gradient_agrees_with_reference(tiny, vectors, close):
     close(ws.grad, vectors("sg2ada_io", "grad_w"))
     for name, parameter in tiny.synthesis.named_parameters(prefix="synthesis"):
         close(parameter.grad.norm(), vectors("sg2ada_io", f"gradnorm/{name}"), rtol=1e-4)
+        if name in WHOLE_GRADIENTS:
+            close(parameter.grad, vectors("sg2ada_io", f"grad/{name}"), rtol=1e-4)
 
 
 def test_random_noise_differs_between_calls_and_repeats_with_the_seed(tiny, vectors):
@@ -86,6 +107,57 @@ def test_random_noise_differs_between_calls_and_repeats_with_the_seed(tiny, vect
     torch.manual_seed(1)
     assert torch.equal(tiny.synthesis(ws, noise="random"), first)
     assert not torch.equal(first, second)
+
+
+def test_channels_follow_a_table_where_no_rule_says_them():
+    config = GeneratorConfig(64, w_dim=32, z_dim=32, channels=(16, 16, 16, 12, 8), mapping_lr=0.5)
+    generator = Generator(config)
+    assert [config.channels_at(r) for r in config.resolutions] == [16, 16, 16, 12, 8]
+    assert generator.synthesis.b64.conv0.weight.shape == (8, 12, 3, 3)
+    assert generator.synthesis.style_sizes()[-3:] == [12, 8, 8]
+    assert generator.synthesis(torch.zeros(1, 10, 32)).shape == (1, 3, 64, 64)
+    # Stored weights are divided by the rate, and multiplied by it when they act.
+    assert 1.5 < generator.mapping.fc0.weight.std() < 2.5
+
+
+@pytest.fixture(scope="module")
+def full_width(vectors, key_table):
+    """The 512 channel generator at 64 px that a rule of rosinality names fills."""
+    generator = Generator(GeneratorConfig(64))
+    state = generator.state_dict()
+    for theirs, ours, _how in key_table["rosinality_to_nvidia"]:
+        if ours in state:
+            state[ours] = _by_rule(theirs, tuple(state[ours].shape), vectors.seed)
+    generator.load_state_dict(state)
+    return generator.eval()
+
+
+def _by_rule(name, shape, seed):
+    """The number rule of these vectors; a reshaped tensor is drawn the same, row after row."""
+    random = np.random.RandomState((zlib.crc32(f"ros/{name}".encode()) + seed) & 0xFFFFFFFF)
+    drawn = random.standard_normal(shape)
+    if name.startswith("style."):
+        drawn = drawn * (100 if name.endswith("weight") else 10)
+    elif name.endswith("modulation.bias"):
+        drawn = 1 + 0.2 * drawn
+    elif name.endswith("noise.weight"):
+        drawn = 0.15 * drawn
+    elif name.endswith("bias"):
+        drawn = 0.2 * drawn
+    return torch.as_tensor(drawn).float()
+
+
+def test_a_full_width_generator_agrees_with_the_other_code_of_the_same_network(full_width, vectors, close):
+    ws = full_width.mapping(vectors("rosinality_rule_io", "z"))
+    close(ws[:, 0], vectors("rosinality_rule_io", "w"), rtol=1e-4)
+    image = full_width.synthesis(vectors("rosinality_rule_io", "latent"))
+    close(image, vectors("rosinality_rule_io", "img"), atol=1e-4)
+
+
+def test_truncation_agrees_with_the_other_code_of_the_same_network(full_width, vectors, close):
+    full_width.mapping.w_avg.copy_(vectors("rosinality_rule_io", "w_mean")[0])
+    ws = full_width.mapping(vectors("rosinality_rule_io", "z"), psi=0.6)
+    close(full_width.synthesis(ws), vectors("rosinality_rule_io", "img_z_trunc0_6"), atol=1e-4)
 
 
 @pytest.mark.slow
