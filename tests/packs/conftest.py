@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def make_pack() -> Any:
     return write_pack
+
+
+@pytest.fixture
+def brought(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Writes a model file that somebody brings."""
+
+    def write(data: bytes) -> Path:
+        (tmp_path / "brought.pkl").write_bytes(data)
+        return tmp_path / "brought.pkl"
+
+    return write
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from inspect import signature
 from typing import Any, Protocol
 
 from stit_vfx.errors import PackSourceError, PackUnsafeError
-from stit_vfx.packs.reading.values import AGAIN, Span, Stranger
+from stit_vfx.packs.reading.values import AGAIN, Span, Storage, Stranger
 
 PROTOCOLS = range(2, 6)
 # A checkpoint of 1.2 GB with optimisers and discriminators takes about 200,000 steps.
@@ -53,6 +53,13 @@ class Pending:
     slots: list[int] = field(default_factory=list)
 
 
+WORDS: dict[type, str] = {
+    Span: "a block of bytes",
+    Storage: "a storage",
+    Pending: "an array without contents",
+}
+
+
 @dataclass
 class Budget:
     """What one file may cost in all, nested pickles included."""
@@ -86,6 +93,15 @@ def shown(value: Any) -> str:
     """A name from a file, fit for a message."""
     text = value if isinstance(value, str) else type(value).__name__
     return text[:80] if text.isprintable() else ascii(text[:80])
+
+
+def title_of(value: Any) -> str:
+    """What a value is, in words, for a message."""
+    if isinstance(value, Known):
+        return f"global {value.title}"
+    if isinstance(value, Stranger):
+        return f"an object of the class {shown(value.name)}"
+    return WORDS.get(type(value)) or shown(type(value).__name__)
 
 
 class Machine:
@@ -232,7 +248,7 @@ def _marked(kind: type) -> Callable[[Machine], None]:
 
 def _fill(target: Any, kind: type, opcode: str) -> Any:
     if not isinstance(target, kind):
-        raise PackUnsafeError(f"opcode {opcode} on {shown(type(target).__name__)}", hint=ONLY_WEIGHTS)
+        raise PackUnsafeError(f"opcode {opcode} on {title_of(target)}", hint=ONLY_WEIGHTS)
     return target
 
 
@@ -369,8 +385,7 @@ def _new(machine: Machine) -> None:
 def _made(known: Any, args: Any, how: str, opcode: str) -> Any:
     make = getattr(known, how) if isinstance(known, Known) else None
     if make is None:
-        title = known.title if isinstance(known, Known) else shown(type(known).__name__)
-        raise PackUnsafeError(f"opcode {opcode} on {title}", hint=ONLY_WEIGHTS)
+        raise PackUnsafeError(f"opcode {opcode} on {title_of(known)}", hint=ONLY_WEIGHTS)
     if type(args) is not tuple:
         raise broken(f"{known.title} without arguments")
     _check_count(known, make, args)
@@ -400,7 +415,7 @@ def _built(machine: Machine, target: Any, state: Any) -> Any:
     if type(target) is OrderedDict and isinstance(state, dict):
         # State dicts carry the versions of their modules along. No weights depend on them.
         return target
-    raise PackUnsafeError(f"opcode BUILD on {shown(type(target).__name__)}", hint=ONLY_WEIGHTS)
+    raise PackUnsafeError(f"opcode BUILD on {title_of(target)}", hint=ONLY_WEIGHTS)
 
 
 def _persistent(machine: Machine) -> None:

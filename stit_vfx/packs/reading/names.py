@@ -16,7 +16,7 @@ import torch
 
 from stit_vfx.errors import PackUnsafeError
 from stit_vfx.packs.reading.arrays import Arrays
-from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, Budget, Known, broken, key_of, put_all
+from stit_vfx.packs.reading.machine import CALL, ONLY_WEIGHTS, Budget, Known, broken, key_of, put_all
 from stit_vfx.packs.reading.values import Span, Storage, StoredTensor, Stranger
 
 STORAGES = {
@@ -151,7 +151,7 @@ class ModelNames:
     def _ordered(self, pairs: Any = ()) -> OrderedDict[Any, Any]:
         made: OrderedDict[Any, Any] = OrderedDict()
         if pairs:
-            self.budget.spend(len(_a(list, pairs)))
+            self.budget.spend(CALL * len(_a(list, pairs)))
             for pair in pairs:
                 if not isinstance(pair, list | tuple) or len(pair) != 2:
                     raise broken("a dict is made of what are no pairs")

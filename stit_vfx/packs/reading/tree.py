@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 
 from stit_vfx.errors import PackUnsafeError
-from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, Known, Pending, shown
-from stit_vfx.packs.reading.values import Span, Storage, StoredTensor, Stranger
+from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, title_of
+from stit_vfx.packs.reading.values import StoredTensor, Stranger
 
 DEEPEST = 100
 # Shared values are counted as often as they are reached, so that whoever walks them comes to an end.
 MOST_VALUES = 4_000_000
-TITLES: dict[type, str] = {
-    Span: "a block of bytes",
-    Storage: "a storage without a tensor",
-    Pending: "an array without contents",
-}
 LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, StoredTensor)
 
 
@@ -39,7 +34,7 @@ def check_tree(root: Any) -> Any:
             open_.add(id(value))
             children = [child for child in _children(value) if not _is_leaf(child)]
             if any(id(child) in open_ for child in children):
-                raise PackUnsafeError(f"{_title(value)} that contains itself", hint=ONLY_WEIGHTS)
+                raise PackUnsafeError(f"{title_of(value)} that contains itself", hint=ONLY_WEIGHTS)
             pending += children
     return root
 
@@ -55,7 +50,7 @@ def _children(value: Any) -> Iterable[Any]:
         return (*value.args, value.state)
     if isinstance(value, list | tuple | set):
         return value
-    raise PackUnsafeError(f"{_title(value)} that is used for nothing", hint=ONLY_WEIGHTS)
+    raise PackUnsafeError(f"{title_of(value)} that is used for nothing", hint=ONLY_WEIGHTS)
 
 
 def _measured(value: Any, done: dict[int, tuple[int, int]]) -> tuple[int, int]:
@@ -67,9 +62,3 @@ def _measured(value: Any, done: dict[int, tuple[int, int]]) -> tuple[int, int]:
     if count > MOST_VALUES:
         raise PackUnsafeError(f"more than {MOST_VALUES} values", hint=ONLY_WEIGHTS)
     return count, depth
-
-
-def _title(value: Any) -> str:
-    if isinstance(value, Known):
-        return f"global {value.title}"
-    return TITLES.get(type(value)) or shown(type(value).__name__)
