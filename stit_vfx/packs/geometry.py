@@ -75,7 +75,9 @@ class GeometryModel:
     @classmethod
     def load(cls, spec: PackSpec, folder: Path, *, device: str | torch.device = "cpu") -> GeometryModel:
         """From a pack's folder. `trust` in pack.json may hold "skin" and "mouth", 0..1."""
-        assert spec.shape is not None and spec.encoder is not None  # the schema demands them of this kind
+        # The schema demands both of this kind.
+        assert spec.shape is not None
+        assert spec.encoder is not None
         known = GeometryConfig.__dataclass_fields__
         config = GeometryConfig(**{k: v for k, v in spec.generator.model_dump().items() if k in known})
         with torch.device("meta"):

@@ -1,9 +1,9 @@
 """A pack's networks for your own Python code: `pack.generator`, `pack.encoder` and so on; see docs/python.md.
 
 Every one takes numpy arrays or tensors on any device and computes on the pack's own, in single precision;
-results are tensors there. Images are (N, 3, H, W) in [-1, 1]. They go through the networks one by one, so
-that a batch changes no bits and memory does not grow with it. Nothing needs a gradient; a result has one
-where its input asks for one.
+results are tensors there. Images are (N, 3, H, W) in [-1, 1]. A batch goes through the networks one by one,
+so that it changes no bits and memory does not grow with it. Nothing needs a gradient; a result has one where
+its input asks for one.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ class PackGenerator:
         truncation  1 leaves w as it is, 0 gives the average
         """
         z = _checked(z, self.network, (None, self.network.config.z_dim), "z")
-        return self.network.mapping(z, psi=float(truncation), cutoff=cutoff)
+        return _one_by_one(z, lambda row: self.network.mapping(row, psi=float(truncation), cutoff=cutoff))
 
     def styles(self, ws: Array) -> list[Tensor]:
         """Rows (N, num_ws, w_dim) to style vectors (N, channels), in the network's order, toRGB included."""
-        return self.network.synthesis.styles(self._rows(ws))
+        found = [self.network.synthesis.styles(row) for row in _some(self._rows(ws)).split(1)]
+        return [torch.cat(vectors) for vectors in zip(*found, strict=True)]
 
     def synthesize(
         self, ws_or_styles: Array | Sequence[Array], noise: Literal["const", "none"] = "const"
@@ -214,7 +215,7 @@ def _checked(given: Array, network: nn.Module, shape: tuple[int | None, ...], wh
     fits = isinstance(tensor, Tensor) and tensor.ndim == len(shape)
     if not fits or any(want not in (None, got) for want, got in zip(shape, tensor.shape, strict=True)):
         wanted = f"({', '.join('N' if side is None else str(side) for side in shape)})"
-        raise PackError(f"{what} of shape {_shape(tensor)} were given where {wanted} is expected")
+        raise PackError(f"{what}: {_shape(tensor)} was given where {wanted} is expected")
     return tensor.to(next(network.parameters()).device, torch.float32)
 
 
@@ -222,7 +223,11 @@ def _shape(tensor: object) -> str:
     return str(tuple(getattr(tensor, "shape", ()))) if hasattr(tensor, "shape") else type(tensor).__name__
 
 
-def _one_by_one(images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    if not len(images):
+def _some(batch: Tensor) -> Tensor:
+    if not len(batch):
         raise PackError("an empty batch was given")
-    return torch.cat([compute(image) for image in images.split(1)])
+    return batch
+
+
+def _one_by_one(batch: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.cat([compute(one) for one in _some(batch).split(1)])

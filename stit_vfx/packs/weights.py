@@ -113,6 +113,10 @@ class Lazy(Generic[Network]):
             self._network = self._load()
         return self._network
 
+    @property
+    def loaded(self) -> bool:
+        return self._network is not None
+
     def free(self) -> None:
         """Let go of the weights; they are read and checked again when they are asked for again."""
         self._network = None
