@@ -21,7 +21,8 @@ SQRT2 = float(np.sqrt(2.0))
 def make_filter(taps: Sequence[float] = (1.0, 3.0, 3.0, 1.0)) -> Tensor:
     """Separable (k, k) low-pass from its taps, scaled to sum 1."""
     # Not torch's arithmetic: on the meta device its first product or quotient imports a compiler, 1.2 s.
-    plane = np.outer(np.float32(taps), np.float32(taps))
+    line = np.asarray(taps, np.float32)
+    plane = np.outer(line, line)
     return torch.tensor((plane / plane.sum()).tolist(), dtype=torch.float32)
 
 
