@@ -51,7 +51,7 @@ def track_key(bench: Bench) -> str:
     if bench.crops_known:
         return content_key("align", settings={"tuned": bench.tuned_sha256}, inputs=prints)
     settings = {"colour": bench.plate.colour.space, "finder": bench.finder.name}
-    return content_key("align", settings=settings, inputs=prints)
+    return content_key("align", settings=settings, inputs=prints, models=bench.finder.sha256)
 
 
 def find_tracks(bench: Bench, key: str) -> Sequence[FaceTrack]:

@@ -103,7 +103,7 @@ class Bench:
         """What finds faces and landmarks on this machine."""
         from stit_vfx.face.detect import make_finder
 
-        return make_finder("auto", self.device)
+        return make_finder(self.job.align.finder, self.device)
 
     @cached_property
     def holdout(self) -> Plate | None:

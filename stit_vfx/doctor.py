@@ -129,9 +129,14 @@ def _matmul_gflops(device: str, *, seconds: float = 1.0) -> float:
 
 def _face_finder() -> Check:
     from stit_vfx.face.detect import make_finder
+    from stit_vfx.face.fan_weights import NEEDED, missing
 
     finder = make_finder("auto")
-    return Check("face finder", "OK", f"{finder.name}, {finder.licence}")
+    lacking = {kind: missing(kind) for kind in NEEDED}
+    usable = ["dlib", *(kind for kind, names in lacking.items() if not names)]
+    told = [f"{kind} lacks {', '.join(names)}" for kind, names in lacking.items() if names]
+    words = f"{finder.name}; usable: {', '.join(usable)}" + (f" ({'; '.join(told)})" if told else "")
+    return Check("face finder", "OK", f"{words}. {finder.licence}")
 
 
 def _packs(pack_path: tuple[Path, ...]) -> list[Check]:

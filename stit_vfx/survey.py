@@ -63,12 +63,14 @@ def find_faces(
     *,
     colourspace: str | None = None,
     picture: Path | None = None,
+    kind: str = "auto",
     reporter: Reporter,
     cancel: Cancel,
     options: RunOptions,
 ) -> FacesReport:
     """Follow every face through a plate. `picture`: a PNG of the frame with most faces, boxes and ids drawn.
 
+    `kind`: the face finder, as in `make_finder`.
     Raises NoFaceError if there is none.
     """
     from stit_vfx.face.detect import make_finder
@@ -79,7 +81,7 @@ def find_faces(
     opened = open_plate(plate, colourspace=colourspace, config=options.ocio)
     wanted = tuple(frames or opened.frames)
     opened.check(wanted)
-    finder = make_finder("auto", choose_device(options))
+    finder = make_finder(kind, choose_device(options))
     code = CodeSpace.of(opened.colour)
 
     def pictures() -> Iterator[tuple[int, np.ndarray]]:

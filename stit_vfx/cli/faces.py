@@ -14,6 +14,7 @@ from stit_vfx.cli.common import engine_options, run_options, show, start, stream
 @click.argument("plate")
 @click.option("--frames", help="Only these frames (default: all).")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
+@click.option("--finder", default="auto", type=click.Choice(["auto", "dlib", "fan", "fan-3d"]))
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @engine_options
@@ -31,6 +32,7 @@ def command(plate: str, as_json: bool, **words: Any) -> int:
         parse_frames(words["frames"]) if words["frames"] else None,
         colourspace=words["colourspace"],
         picture=words["picture"],
+        kind=words["finder"],
         reporter=session.reporter,
         cancel=session.cancel,
         options=run_options(words),

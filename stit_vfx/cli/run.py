@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--beta", type=float, help="Relevance up to which style channels stay (default: 0.12).")
 @click.option("--text-amount", type=float, help="The published factor at strength 1 (default: 8).")
 @click.option("--face", help="x,y@frame, a box x0,y0,x1,y1@frame, or an id from `stit faces`.")
+@click.option("--finder", type=click.Choice(["auto", "dlib", "fan", "fan-3d"]), help="Who finds the face.")
 @click.option("--preset", help="Fields by name: paper, animation, naive. Other flags win.")
 @click.option("--pack", help="Model pack: a name or a folder.")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
@@ -149,7 +150,10 @@ def _changes(words: dict[str, Any]) -> dict[str, Any]:
 
 # The job's sections: field and the flag that sets it.
 _SECTIONS = {
-    "align": {"centre_sigma": "centre_sigma", "axes_sigma": "axes_sigma", "scale": "crop_scale"},
+    "align": {
+        **{"finder": "finder", "scale": "crop_scale"},
+        **{"centre_sigma": "centre_sigma", "axes_sigma": "axes_sigma"},
+    },
     "matte": {"grow": "matte_grow", "soften": "matte_soften", "feather": "feather", "holdout": "holdout"},
     "tune": {
         **{"schedule": "schedule", "frames": "tune_frames", "steps": "tune_steps", "lr": "tune_lr"},

@@ -7,6 +7,7 @@ user and written into the record: landmark models are trained on data with terms
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -38,6 +39,12 @@ class FaceFinder(Protocol):
 
     name: str
     licence: str
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Of every weight file that landmarks depend on, by file name."""
+        ...
+
     commercial_use: Literal["yes", "no", "unknown"]
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
@@ -79,20 +86,24 @@ def square_of(landmarks: np.ndarray) -> Square:
 
 
 def make_finder(kind: str = "auto", device: str = "cpu") -> FaceFinder:
-    """The finder called `kind`: "dlib", "fan", or "auto" (fan if its weights are on this machine, else dlib).
+    """The finder called `kind`: "dlib", "fan", "fan-3d", or "auto": fan if its weights are on this machine,
+    else dlib.
 
     Never downloads. Raises MissingPartError if a library or weight file is absent.
     """
     from stit_vfx.face.dlib_backend import DlibFinder
-    from stit_vfx.face.fan_backend import FanFinder, fan_weights_present
+    from stit_vfx.face.fan_backend import FanFinder
+    from stit_vfx.face.fan_weights import missing
 
     if kind == "auto":
-        kind = "fan" if fan_weights_present() else "dlib"
+        kind = "dlib" if missing("fan") else "fan"
     if kind == "dlib":
         return DlibFinder()
     if kind == "fan":
-        return FanFinder(device=device)
-    raise DeviceError(f"there is no face finder called {kind!r}", hint="Use auto, dlib or fan")
+        return FanFinder(device, "fan")
+    if kind == "fan-3d":
+        return FanFinder(device, "fan-3d")
+    raise DeviceError(f"there is no face finder called {kind!r}", hint="Use auto, dlib, fan or fan-3d")
 
 
 def overlap(a: Box, b: Box) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from stit_vfx.cache import file_sha256
 from stit_vfx.errors import InternalError, MissingPartError
 from stit_vfx.face import steady
 from stit_vfx.face.detect import Box, Detection, Square, overlap, square_of, without_doubles
@@ -67,6 +68,10 @@ class DlibFinder:
         side = (box[2] - box[0]) * before.side / _FOLLOW_FACE_PX
         return self._fitted(image8, Square((float(centre[0]), float(centre[1])), side, before.roll), score)
 
+    @property
+    def sha256(self) -> dict[str, str]:
+        return {_LANDMARKS: _digest(_LANDMARKS)}
+
     def describe(self, image8: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         return descriptor(image8, landmarks)
 
@@ -89,6 +94,11 @@ class DlibFinder:
     def _predict(self, grey8: np.ndarray, box: Box) -> np.ndarray:
         shape = self._predictor(grey8, self._dlib.rectangle(*(round(v) for v in box)))
         return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64)
+
+
+@cache
+def _digest(name: str) -> str:
+    return file_sha256(model_file(name))
 
 
 def descriptor(image8: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

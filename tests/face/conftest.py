@@ -36,6 +36,7 @@ class PaintedFinder:
     name, licence = "painted", "none"
 
     def __init__(self, template):
+        self.sha256 = {"painted.dat": "0" * 64}
         square = square_of(template)
         self._template = (template - square.centre) / square.side
         self.searches = 0

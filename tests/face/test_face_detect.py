@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from stit_vfx.errors import DeviceError, InternalError, MissingPartError
-from stit_vfx.face import dlib_backend, fan_backend
+from stit_vfx.face import dlib_backend, fan_weights
 from stit_vfx.face.detect import Detection, make_finder, overlap, square_of, without_doubles
 
 
@@ -149,7 +149,7 @@ def test_auto_is_dlib_without_fan_weights_and_tells_its_licence(tmp_path, monkey
 
 def test_fan_without_weights_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MissingPartError, match=r"2DFAN4.*hub/checkpoints"):
+    with pytest.raises(MissingPartError, match=r"hub/checkpoints: FAN.s weight file s3fd"):
         make_finder("fan")
     assert list(tmp_path.iterdir()) == []
 
@@ -162,7 +162,7 @@ def test_fan_folder_is_torch_hubs(monkeypatch, tmp_path):
         if not value:
             monkeypatch.delenv("TORCH_HOME")
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert str(fan_backend.weights_folder()) == f"{torch.hub.get_dir()}/checkpoints"
+        assert str(fan_weights.weights_folder()) == f"{torch.hub.get_dir()}/checkpoints"
 
 
 def test_unknown_finder_is_refused():
@@ -196,10 +196,10 @@ def test_fan_runs_from_local_weights_alone(tmp_path, monkeypatch, astronaut):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     torch.manual_seed(0)
-    folder = fan_backend.weights_folder()
+    folder = fan_weights.weights_folder()
     folder.mkdir(parents=True)
-    torch.save(FAN(4).state_dict(), folder / fan_backend.WEIGHTS[0])
-    torch.save(s3fd().state_dict(), folder / fan_backend.WEIGHTS[1])
+    torch.save(FAN(4).state_dict(), folder / fan_weights.FILES["2DFAN4"])
+    torch.save(s3fd().state_dict(), folder / fan_weights.FILES["s3fd"])
     finder = make_finder("auto")
     assert finder.name == "fan"
     finder._net.face_detector.detect_from_image = lambda image: [np.array([180, 80, 272, 172, 0.9])]

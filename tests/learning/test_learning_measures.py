@@ -68,6 +68,7 @@ class Painted:
     """Reads an open mouth off the brightness of a picture's red: a finder with a known answer."""
 
     name, licence = "painted", "none"
+    sha256 = {"painted.dat": "0" * 64}
 
     def __init__(self, face: np.ndarray) -> None:
         self.face = face
