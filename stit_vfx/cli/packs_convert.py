@@ -51,7 +51,7 @@ def convert(files: tuple[str, ...], as_json: bool, **words: Any) -> int:
     \b
     stit packs convert ffhq.pkl e4e_ffhq_encode.pt 79999_iter.pth --name ffhq
     stit packs convert smile.npy age.npy --into ffhq
-    stit packs convert fan 2DFAN4.zip s3fd.pth
+    stit packs convert fan 2DFAN4-11f355bf06.pth.tar s3fd-619a316812.pth
     stit packs convert model_run.pt --plate sh010.####.exr --frames 1001-1100 --pack ffhq --out shots
 
     Nothing in a file is ever run. The terms of every part are shown before anything is written.

@@ -354,6 +354,45 @@ def test_only_fan_files_pass_for_fan(generator: Path) -> None:
     assert "is no FAN but StyleGAN2" in str(result.exception)
 
 
+# --- the face finder -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the finder's, and a place for it that is the test's own."""
+    from stit_vfx.face import fan_weights
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    state = {name: torch.zeros(shape) for name, shape in fan_weights.network_shapes("s3fd").items()}
+    torch.save(state, tmp_path / "brought.pth")
+    return tmp_path / "brought.pth"
+
+
+@pytest.mark.parametrize("word", [["fan"], []])
+def test_files_of_the_face_finder_go_to_its_library_and_make_no_pack(
+    fan: Path, tmp_path: Path, word: list[str]
+) -> None:
+    from stit_vfx.face import fan_weights
+
+    refused = invoke("convert", *word, str(fan))
+    assert isinstance(refused.exception, PackLicenceError)
+    assert not fan_weights.weights_path("s3fd").exists()
+    result = invoke("convert", *word, str(fan), "--accept-licence")
+    assert result.exception is None
+    assert f"wrote {fan_weights.weights_path('s3fd')}" in result.output
+    assert fan_weights.weights_path("s3fd").is_file()
+    assert not (tmp_path / "data").exists()
+
+
+def test_finder_and_pack_may_come_in_one_go(fan: Path, generator: Path) -> None:
+    from stit_vfx.face import fan_weights
+
+    folder = convert([fan, generator], name="mine", accept=True)
+    assert verify_pack(folder) == []
+    assert set(read_spec(folder).licences) == {"generator"}
+    assert fan_weights.weights_path("s3fd").is_file()
+
+
 # --- what is not read -------------------------------------------------------------------------------------
 
 

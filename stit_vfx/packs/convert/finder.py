@@ -12,7 +12,11 @@ PREFIX = "finder."
 
 
 def parts(file: ModelFile) -> list[Part] | None:
-    """One of the four networks of the finder; None if it is none of them."""
+    """One of the finder's networks; None if it is none of them.
+
+    The networks for 2-D and for 3-D landmarks differ in nothing but their numbers: there the file's name
+    tells, when it is installed.
+    """
     for state in states(file).values():
         if (kind := fan_weights.recognise(shapes_of(state))) is not None:
             what = f"face finder FAN, {kind}"
