@@ -244,7 +244,7 @@ def _licence_of(rows: Sequence[Statement], old: tuple[str, str] | None) -> dict[
     said = [*([old] if old is not None else []), *((row.licence, row.commercial_use) for row in rows)]
     terms = licences.strictest(said)
     return {
-        "licence": "; ".join(dict.fromkeys(licence for licence, _ in said)),
+        "licence": licences.joined(licence for licence, _ in said),
         "commercial_use": terms.commercial_use,
         "source": " + ".join(dict.fromkeys(row.file for row in rows)),
         "source_sha256": rows[0].sha256,

@@ -17,6 +17,7 @@ Commercial = Literal["yes", "no", "unknown"]
 # From free to strict: a pack is no freer than its strictest part.
 STRICTNESS: tuple[Commercial, ...] = ("yes", "unknown", "no")
 ALL = "all"
+HEARSAY = "as far as we know: "
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _statement(part: Part, licence: Mapping[str, str], commercial: Mapping[str, 
     return Statement(
         part.section,
         part.what,
-        own or f"as far as we know: {known.licence}",
+        own or HEARSAY + known.licence,
         cast(Commercial, use or fallback),
         part.source.name,
         part.sha256,
@@ -126,8 +127,16 @@ def strictest(rows: Iterable[tuple[str, str]]) -> Terms:
     """The terms of a whole, from (licence, commercial use) of its parts: those of its strictest parts."""
     rows = list(rows)
     use = max((STRICTNESS.index(commercial) for _, commercial in rows), default=1)
-    lines = dict.fromkeys(licence for licence, commercial in rows if commercial == STRICTNESS[use])
-    return Terms("; ".join(lines), STRICTNESS[use])
+    lines = [licence for licence, commercial in rows if commercial == STRICTNESS[use]]
+    return Terms(joined(lines), STRICTNESS[use])
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Several licences in a line, each once; what we only know from hearsay comes last."""
+    lines = list(dict.fromkeys(lines))
+    said = [line for line in lines if not line.startswith(HEARSAY)]
+    heard = [line.removeprefix(HEARSAY) for line in lines if line.startswith(HEARSAY)]
+    return "; ".join([*said, *([HEARSAY + "; ".join(heard)] if heard else [])])
 
 
 def as_table(rows: Sequence[Statement]) -> str:
