@@ -6,6 +6,7 @@ names and nesting follow what the published files say of themselves, not any cod
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import types
@@ -89,6 +90,20 @@ def public_names() -> Iterator[None]:
             each.__module__ = home
         for name in made:
             del sys.modules[name]
+
+
+# --- reference numbers ---------------------------------------------------------------------------------------
+
+
+STORED = Path(__file__).parent.parent / "data" / "vectors"
+
+
+def vector_folder() -> Path:
+    """The stored reference numbers, or another set of the same layout named by $STIT_VECTORS."""
+    named = os.environ.get("STIT_VECTORS")
+    if not named:
+        return STORED
+    return Path(named) / "open" if (Path(named) / "open").is_dir() else Path(named)
 
 
 # --- weights ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from stit_vfx.gan.stylegan2 import Generator, GeneratorConfig
 from stit_vfx.packs.convert import convert
 from stit_vfx.packs.load import load_pack
 
-VECTORS = Path(__file__).parent.parent / "data" / "vectors"
+VECTORS = files.vector_folder()
 SMALL = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 256, "channel_max": 16}
 # tests/data's generator at 64 px.
 TINY = {"mapping_lr": 0.01, "num_fp16_res": 2, "conv_clamp": 256.0}

@@ -447,7 +447,7 @@ def test_a_folder_without_models_is_said_to_be_empty(tmp_path: Path) -> None:
 # --- shots that were tuned elsewhere ---------------------------------------------------------------------
 
 
-VECTORS = Path(__file__).parent.parent / "data" / "vectors"
+VECTORS = files.vector_folder()
 
 
 def shot_words(tmp_path: Path, frames: str, **more: str) -> list[str]:

@@ -20,11 +20,11 @@ from stit_vfx.gan.lpips import Lpips
 from stit_vfx.packs.convert import convert
 from stit_vfx.packs.load import load_pack
 
-VECTORS = Path(__file__).parent.parent / "data" / "vectors"
+VECTORS = files.vector_folder()
 BODY = BodyConfig(widths=(8, 16, 24, 32), depths=(1, 2, 2, 1), reduction=4)
 SMALL = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 256, "channel_max": 16}
 SEED: int = json.loads((VECTORS / "meta.json").read_text())["versions"]["seed"]
-TABLE: dict[str, dict[str, list[int]]] = json.loads((VECTORS / "keys_fullsize.json").read_text())
+TABLE: dict[str, dict[str, list[int]]] = json.loads((files.STORED / "keys_fullsize.json").read_text())
 
 
 def numbers(file: str, key: str) -> Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -378,6 +379,18 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(PackSourceError, match="no model in it"):
         read_model_file(tmp_path / "a.zip")
+
+
+def test_tensors_stay_in_the_file_until_they_are_read(tmp_path: Path) -> None:
+    """32 tensors of 4 MB; what one costs is let go before the next."""
+    save({str(n): torch.full((1 << 20,), float(n)) for n in range(32)}, tmp_path / "a.pt")
+    process = psutil.Process()
+    before_mb = process.memory_info().rss / 1e6
+    root = read_model_file(tmp_path / "a.pt").root
+    assert process.memory_info().rss / 1e6 < before_mb + 20
+    for n in range(32):
+        assert root[str(n)].read()[-1] == n
+        assert process.memory_info().rss / 1e6 < before_mb + 40
 
 
 def test_reading_warns_of_nothing(folder: Path) -> None:
