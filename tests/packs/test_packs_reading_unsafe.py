@@ -443,7 +443,7 @@ def test_any_value_in_a_persistent_id_is_read_or_refused(tmp_path: Path, place: 
         read_model_file(zipped(tmp_path / "a.pt", PROTO + b"(" + b"".join(pid) + b"tQ.", {}))
 
 
-@pytest.mark.parametrize("odd", [ARRAY, b"K\x05", b"N", b"]"], ids=["array", *"inl"])
+@pytest.mark.parametrize("odd", [ARRAY, ARRAY + b"\x85", b"K\x05", b"N", b"]"], ids=["array", *"tinl"])
 def test_an_odd_list_of_passing_buffers_is_none(brought: Callable[[bytes], Path], odd: bytes) -> None:
     words = text("type") + text("class") + text("class_name") + text("A") + text("state")
     state = b"}(" + text("_buffers") + b"}" + text("a") + tensor(0, (4,), (1,)) + b"s"

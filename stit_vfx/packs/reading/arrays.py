@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stit_vfx.errors import PackSourceError, PackUnsafeError
-from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, Known, Pending, broken
+from stit_vfx.packs.reading.machine import ONLY_WEIGHTS, Known, Pending, broken, integers, shown
 from stit_vfx.packs.reading.values import AGAIN, Span, check_shape, product
 
 # Kind and width in bytes; no objects, no texts, no records.
@@ -17,13 +17,14 @@ NUMBERS = re.compile(r"([<>|=]?)(b1|[iu][1248]|f[248])")
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 MAGIC = b"\x93NUMPY"
+HEADER = {"descr", "fortran_order", "shape"}
 LONGEST_HEADER = 1 << 14
 
 
 def number_type(code: Any) -> np.dtype[Any]:
     """The type that a code such as "<f4" names. Raises PackUnsafeError for all but numbers."""
     if not isinstance(code, str) or not NUMBERS.fullmatch(code):
-        raise PackUnsafeError(f"an array of the type {ascii(code)[:80]}", hint="Only numbers are read")
+        raise PackUnsafeError(f"an array of the type {shown(code)}", hint="Only numbers are read")
     return np.dtype(code)
 
 
@@ -55,7 +56,7 @@ class Arrays:
         return known
 
     def _reconstruct(self, kind: Any, shape: Any, code: Any) -> Pending:
-        if not isinstance(kind, Known) or kind.detail != "ndarray" or shape != (0,):
+        if not isinstance(kind, Known) or kind.detail != "ndarray" or integers(shape) != (0,):
             raise PackUnsafeError("an array of a class of its own", hint=ONLY_WEIGHTS)
         return Pending(self._finish)
 
@@ -67,16 +68,16 @@ class Arrays:
             raise PackUnsafeError("an array of objects", hint="Only numbers are read")
         if isinstance(data, str):
             data = _from_python_2(data)
-        return self._array(data, dtype, shape, column_wise=bool(column_wise))
+        return self._array(data, dtype, shape, column_wise=column_wise is True)
 
     def _from_buffer(self, data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> np.ndarray:
         """`axes` says how to turn the axes of what is stored row by row, for order "K"."""
+        if not isinstance(order, str) or order not in ("A", "C", "F", "K"):
+            raise broken("an array has no order")
         array = self._array(data, dtype, shape, column_wise=order == "F")
         if order != "K" or axes is None:
             return array
-        if not isinstance(axes, tuple | list) or sorted(map(repr, axes)) != sorted(
-            map(repr, range(array.ndim))
-        ):
+        if sorted(integers(axes)) != list(range(array.ndim)):
             raise broken("an array has other axes than it has")
         return array.transpose(axes)
 
@@ -86,13 +87,11 @@ class Arrays:
     def _array(self, data: Any, dtype: Any, shape: Any, *, column_wise: bool) -> np.ndarray:
         if not isinstance(data, bytes | Span) or not isinstance(dtype, np.dtype):
             raise PackUnsafeError("an array of no numbers", hint="Only numbers are read")
-        if type(shape) is not tuple or not all(type(each) is int for each in shape):
-            raise broken("a shape is not made of whole numbers")
         span = Span.of(data)
         self._left -= span.size
         if self._left < 0:
             raise PackUnsafeError("arrays larger than the file that they are in")
-        return made_array(span, dtype, shape, column_wise=column_wise)
+        return made_array(span, dtype, integers(shape), column_wise=column_wise)
 
 
 def _from_python_2(text: str) -> bytes:
@@ -109,14 +108,12 @@ def _dtype(code: Any, align: Any = False, copy: Any = True) -> Pending:
         """The state is (version, byte order, subtype, names, fields, size, alignment, flags)."""
         if type(state) is not tuple or len(state) < 5 or any(each is not None for each in state[2:5]):
             raise PackUnsafeError("an array of records", hint="Only numbers are read")
-        order = state[1] if state[1] in ("<", ">", "=", "|") else _no_order()
+        order = state[1]
+        if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
+            raise broken("a type of numbers has no byte order")
         return number_type(order + code.lstrip("<>=|"))
 
     return Pending(finish)
-
-
-def _no_order() -> str:
-    raise broken("a type of numbers has no byte order")
 
 
 def read_npy(data: Span) -> np.ndarray:
@@ -136,12 +133,14 @@ def _header(data: Span) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
     if length > LONGEST_HEADER or version not in (1, 2, 3):
         raise PackSourceError("is no array of numpy that is read", hint=AGAIN)
     said = _literal(bytes(data.part(8 + width, length).view()))
-    if not isinstance(said, dict) or set(said) != {"descr", "fortran_order", "shape"}:
+    if not isinstance(said, dict) or set(said) != HEADER or not isinstance(said["shape"], tuple):
         raise broken("the header of the array says something else")
-    shape = said["shape"]
-    if type(shape) is not tuple or not all(type(each) is int for each in shape):
-        raise broken("a shape is not made of whole numbers")
-    return number_type(said["descr"]), shape, bool(said["fortran_order"]), 8 + width + length
+    return (
+        number_type(said["descr"]),
+        integers(said["shape"]),
+        bool(said["fortran_order"]),
+        8 + width + length,
+    )
 
 
 def _literal(text: bytes) -> Any:

@@ -92,7 +92,7 @@ def _not_read(head: bytes) -> PackError:
         title = b".".join(called.groups()).decode("ascii")
         return PackUnsafeError(f"global {title} in a pickle of protocol 0 or 1", hint=ONLY_WEIGHTS)
     if head[257:262] == b"ustar":
-        return PackSourceError("is a tar archive", hint=READ)
+        return PackSourceError("is a tar archive, as torch wrote before 0.2", hint=f"Save it again. {READ}")
     for pattern, what in OTHERS:
         if pattern.match(head):
             return PackSourceError(what, hint=READ)

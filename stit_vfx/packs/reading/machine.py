@@ -1,6 +1,6 @@
 """Reads a pickle without being able to run one.
 
-Python's own unpickler imports what a file names and calls it. This one knows 41 instructions, builds plain
+Python's own unpickler imports what a file names and calls it. This one knows 47 instructions, builds plain
 containers, and asks a list of names for the rest; what is on that list is ours and inert. Everything that a
 file could use to fill memory or to keep us busy is counted against a budget.
 """
@@ -17,7 +17,7 @@ from inspect import signature
 from typing import Any, Protocol
 
 from stit_vfx.errors import PackSourceError, PackUnsafeError
-from stit_vfx.packs.reading.values import AGAIN, Span, Storage, Stranger
+from stit_vfx.packs.reading.values import AGAIN, MOST_AXES, Span, Storage, Stranger
 
 PROTOCOLS = range(2, 6)
 # A checkpoint of 1.2 GB with optimisers and discriminators takes about 200,000 steps.
@@ -166,6 +166,17 @@ class Machine:
         return values
 
 
+def integers(value: Any) -> tuple[int, ...]:
+    """A shape as a file gives it. Raises PackUnsafeError for endless ones, PackSourceError for no numbers."""
+    if not isinstance(value, tuple | list):
+        raise broken("a shape is not made of whole numbers")
+    if len(value) > MOST_AXES:
+        raise PackUnsafeError(f"a shape of {len(value)} axes")
+    if not all(type(each) is int for each in value):
+        raise broken("a shape is not made of whole numbers")
+    return tuple(value)
+
+
 def _opcode(code: int) -> str:
     return TITLES.get(code, f"{code:#04x}")
 
@@ -295,7 +306,8 @@ def key_of(value: Any) -> Any:
         return value
     if not _is_plain(value):
         raise PackUnsafeError(
-            f"a key of the kind {shown(type(value).__name__)}, or a very long one", hint=ONLY_WEIGHTS
+            f"a key of the kind {shown(type(value).__name__)} that is no plain name or number",
+            hint=ONLY_WEIGHTS,
         )
     return value
 
@@ -303,7 +315,9 @@ def key_of(value: Any) -> Any:
 def _is_plain(value: Any) -> bool:
     if type(value) is int:
         return abs(value) <= LARGEST_KEY
-    if type(value) in (str, bytes):
+    if type(value) is str:
+        return len(value) <= LONGEST_KEY and value.isprintable()
+    if type(value) is bytes:
         return len(value) <= LONGEST_KEY
     return value is None or type(value) in (bool, float)
 
@@ -406,6 +420,7 @@ def _build(machine: Machine) -> None:
 
 def _built(machine: Machine, target: Any, state: Any) -> Any:
     if isinstance(target, Pending):
+        machine.names.budget.spend(len(target.slots))
         value = target.finish(state)
         for slot in target.slots:
             machine.memo[slot] = value

@@ -16,7 +16,19 @@ import torch
 
 from stit_vfx.errors import PackUnsafeError
 from stit_vfx.packs.reading.arrays import Arrays
-from stit_vfx.packs.reading.machine import CALL, ONLY_WEIGHTS, Budget, Known, broken, key_of, put_all
+from stit_vfx.packs.reading.machine import (
+    CALL,
+    LONGEST_NAME,
+    NAME,
+    ONLY_WEIGHTS,
+    Budget,
+    Known,
+    broken,
+    integers,
+    key_of,
+    put_all,
+    shown,
+)
 from stit_vfx.packs.reading.values import Span, Storage, StoredTensor, Stranger
 
 STORAGES = {
@@ -99,7 +111,7 @@ class ModelNames:
         if not self._torchscript and not isinstance(state, dict):
             raise PackUnsafeError(f"opcode BUILD on {stranger.name} without attributes", hint=ONLY_WEIGHTS)
         sources = [state.get(key) for key in SOURCES] if isinstance(state, dict) else []
-        for source in filter(None, sources):
+        for source in (each for each in sources if each is not None):
             object.__setattr__(stranger, "source_sha256", self._hash(source))
             self.budget.spend(len(state))
             state = {key: value for key, value in state.items() if key not in SOURCES}
@@ -150,12 +162,11 @@ class ModelNames:
 
     def _ordered(self, pairs: Any = ()) -> OrderedDict[Any, Any]:
         made: OrderedDict[Any, Any] = OrderedDict()
-        if pairs:
-            self.budget.spend(CALL * len(_a(list, pairs)))
-            for pair in pairs:
-                if not isinstance(pair, list | tuple) or len(pair) != 2:
-                    raise broken("a dict is made of what are no pairs")
-                put_all(made, list(pair))
+        self.budget.spend(CALL * len(_a((list, tuple), pairs)))
+        for pair in pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise broken("a dict is made of what are no pairs")
+            put_all(made, list(pair))
         return made
 
     def _set(self, values: Any = ()) -> set[Any]:
@@ -164,7 +175,7 @@ class ModelNames:
 
     def _encode(self, text: Any, encoding: Any) -> bytes:
         """Bytes, which protocol 2 saves as a text. The same text costs its memory once."""
-        if encoding not in LATIN:
+        if _a(str, encoding) not in LATIN:
             raise PackUnsafeError("global _codecs.encode with another encoding than latin-1")
         if id(_a(str, text)) not in self._encoded:
             try:
@@ -177,11 +188,13 @@ class ModelNames:
         return self._load_storage(Span.of(_a((bytes, Span), data)), self.budget)
 
     def _persistent(self, meta: Any) -> Stranger:
-        if _a(dict, meta).get("type") != "class" or not isinstance(meta.get("class_name"), str):
+        kind, name, source = (_a(dict, meta).get(key) for key in ("type", "class_name", "module_src"))
+        if not _is_word(kind, "class") or not isinstance(name, str):
             raise broken("a persistent object has no class")
-        state = _a(dict, meta.get("state"))
-        source = meta.get("module_src")
-        return Stranger(PERSISTENT, meta["class_name"], (), state, self._hash(source) if source else None)
+        if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+            raise PackUnsafeError(f"a persistent object of the class {shown(name)}", hint=ONLY_WEIGHTS)
+        source_sha256 = None if source is None else self._hash(source)
+        return Stranger(PERSISTENT, name, (), _a(dict, meta.get("state")), source_sha256)
 
     def _hash(self, source: Any) -> str:
         if id(_a(str, source)) not in self._hashes:
@@ -222,15 +235,9 @@ def _byte_array(data: Any = b"", encoding: Any = None) -> Any:
     return _a((bytes, Span), data)
 
 
-def _integers(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, tuple | list) or not all(type(each) is int for each in value):
-        raise broken("a shape is not made of whole numbers")
-    return tuple(value)
-
-
 def _view(dtype: torch.dtype, storage: Any, offset: Any, size: Any, stride: Any) -> StoredTensor:
-    (start,) = _integers((offset,))
-    return StoredTensor(dtype, _integers(size), _integers(stride), start, _a(Storage, storage))
+    (start,) = integers((offset,))
+    return StoredTensor(dtype, integers(size), integers(stride), start, _a(Storage, storage))
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> StoredTensor:
@@ -259,8 +266,9 @@ def _tensor_v3(
 
 def _check_bare(hooks: Any, metadata: Any) -> None:
     """Hooks are functions; metadata says that the stored numbers are to be negated or conjugated."""
-    if hooks or metadata:
-        raise PackUnsafeError("a tensor with hooks or metadata", hint=ONLY_WEIGHTS)
+    for each in (hooks, metadata):
+        if each is not None and (not isinstance(each, dict | list | tuple) or len(each)):
+            raise PackUnsafeError("a tensor with hooks or metadata", hint=ONLY_WEIGHTS)
 
 
 def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> StoredTensor:
@@ -273,7 +281,7 @@ def _device(kind: Any, index: Any = None) -> str:
 
 
 def _size(sizes: Any) -> tuple[int, ...]:
-    return _integers(sizes)
+    return integers(sizes)
 
 
 def _list(values: Any) -> list[Any]:
@@ -284,15 +292,20 @@ def _tagged(value: Any, tag: Any) -> Any:
     return value
 
 
+def _is_word(value: Any, word: str) -> bool:
+    """Arrays compare to arrays, so what comes from a file is never compared before its type is known."""
+    return isinstance(value, str) and value == word
+
+
 def storage_of(pid: Any, path: Path) -> tuple[str, Storage]:
     """The storage that a persistent id announces, and its key in the file. Raises PackUnsafeError."""
-    if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
+    if type(pid) is not tuple or len(pid) not in (5, 6) or not _is_word(pid[0], "storage"):
         raise PackUnsafeError("a persistent id that is no storage", hint=ONLY_WEIGHTS)
     kind, key, _place, numel = pid[1:5]
     if not isinstance(kind, Known) or not isinstance(kind.detail, tuple):
         raise PackUnsafeError("a persistent id that is no storage", hint=ONLY_WEIGHTS)
     if not isinstance(key, str) or len(key) > 64 or not key.isascii() or not key.isalnum():
-        raise PackUnsafeError(f"a storage with the name {ascii(key)[:80]}", hint=ONLY_WEIGHTS)
+        raise PackUnsafeError(f"a storage with the name {shown(key)}", hint=ONLY_WEIGHTS)
     if type(numel) is not int or not 0 <= numel < 1 << 48:
         raise broken(f"storage {key} has no size")
     return key, Storage(key, kind.detail[0], numel, path)

@@ -51,8 +51,8 @@ def _table(text: bytes) -> dict[str, Any]:
         table = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise broken("its table cannot be read") from None
-    if not isinstance(table, dict):
-        raise broken("its table is none")
+    if not isinstance(table, dict) or not all(name.isprintable() for name in table):
+        raise broken("its table is none, or has names of no letters")
     return table
 
 

@@ -106,18 +106,24 @@ def read_legacy(path: Path, data: Span, names: Names, *, start: int) -> Any:
         values.append(machine.run())
         start = machine.position
     version, system, root, keys = values
-    if version != LEGACY or not isinstance(system, dict) or system.get("little_endian") is not True:
+    if (
+        type(version) is not int
+        or version != LEGACY
+        or not isinstance(system, dict)
+        or system.get("little_endian") is not True
+    ):
         raise PackSourceError("is of a version of torch, or a machine, that is not read")
     _place_all(data, storages, keys, start)
     return root
 
 
 def _place_all(data: Span, storages: dict[str, Storage], keys: Any, start: int) -> None:
-    if not isinstance(keys, list) or len(keys) != len(storages) or set(map(str, keys)) != set(storages):
+    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not named or len(keys) != len(storages) or set(keys) != set(storages):
         raise broken("its list of storages is not the one that its tensors need")
     for key in keys:
         numel = int.from_bytes(data.part(start, 8).view(), "little", signed=True)
-        storage = storages[str(key)]
+        storage = storages[key]
         if numel != storage.numel:
             raise PackUnsafeError(f"storage {key} has {numel} numbers where {storage.numel} are announced")
         storage.place(data.part(start + 8, storage.size))

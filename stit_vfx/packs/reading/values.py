@@ -139,7 +139,7 @@ class StoredTensor:
         held = self.storage.size // self.dtype.itemsize
         check_shape(self.shape)
         if len(self.stride) != len(self.shape) or self.offset < 0 or min(self.stride, default=0) < 0:
-            raise PackUnsafeError(f"a tensor of shape {self.shape} has the strides {self.stride}")
+            raise PackUnsafeError(f"a tensor of shape {self.shape} has the strides {str(self.stride)[:80]}")
         if self.offset + self._reach > held:
             raise PackUnsafeError(f"a tensor of shape {self.shape} reaches beyond its {held} stored numbers")
         if self.numel > max(held, MOST_REPEATED):
@@ -237,8 +237,9 @@ def _members(module: Stranger) -> tuple[dict[str, StoredTensor], dict[str, Stran
         _mapping(state.get(key)) for key in ("_parameters", "_buffers", "_modules")
     )
     passing = state.get("_non_persistent_buffers_set")
-    passing = passing if isinstance(passing, set | list | tuple) else ()
-    kept = {name: value for name, value in state_of(buffers).items() if name not in passing}
+    listed = passing if isinstance(passing, set | list | tuple) else ()
+    dropped = {name for name in listed if isinstance(name, str)}
+    kept = {name: value for name, value in state_of(buffers).items() if name not in dropped}
     return {**state_of(parameters), **kept}, _strangers(children)
 
 
