@@ -54,6 +54,8 @@ def test_parser_agrees_with_reference(parser, vectors, close):
     close(scores[:, :, ::step, ::step], vectors("bisenet_io", "logits_sub"), rtol=1e-4, atol=1e-4)
     agree = (scores.argmax(1) == vectors("bisenet_io", "argmax")).float().mean()
     assert agree > 0.9999
+    first, second = scores.topk(2, 1).values.unbind(1)
+    close((first - second).min(), vectors("bisenet_io", "margin_min"), rtol=1e-2)
     # Without each class's mean the labels are many, and far from ties.
     levelled = scores - scores.mean((2, 3), keepdim=True)
     theirs = vectors("bisenet_io", "argmax_of_logits_minus_spatial_mean")
