@@ -30,7 +30,7 @@ SOURCE = "raise SystemExit('embedded source was run')\n"
 LAYERS = {"mapping": "MappingNetwork", "synthesis": "SynthesisNetwork", "torgb": "ToRGBLayer"}
 
 
-# --- names that pickles refer to -------------------------------------------------------------------------
+# --- names that pickles refer to --------------------------------------------------------------------------
 
 
 class EasyDict(dict):  # type: ignore[type-arg]
@@ -92,7 +92,7 @@ def public_names() -> Iterator[None]:
             del sys.modules[name]
 
 
-# --- reference numbers ---------------------------------------------------------------------------------------
+# --- reference numbers ------------------------------------------------------------------------------------
 
 
 STORED = Path(__file__).parent.parent / "data" / "vectors"
@@ -314,7 +314,7 @@ def _tensorflow_variable(parts: list[str], array: np.ndarray) -> tuple[str, np.n
     return f"{block}/{layer}/{parts[2]}", array
 
 
-# --- rosinality, e4e ---------------------------------------------------------------------------------------
+# --- rosinality, e4e --------------------------------------------------------------------------------------
 
 
 def rosinality_state(state: Mapping[str, Tensor]) -> State:
@@ -394,7 +394,7 @@ def encoder_file(
     return path
 
 
-# --- the small ones -----------------------------------------------------------------------------------------
+# --- the small ones ---------------------------------------------------------------------------------------
 
 
 def alexnet_state(trunk: Mapping[str, Tensor]) -> State:
