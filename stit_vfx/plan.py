@@ -18,6 +18,9 @@ from stit_vfx.steps.invert import codes_from_arrays
 # measured with `stit demo`; a plate's own size weighs on align and composite only.
 SECONDS = {"align": 0.3, "invert": 0.05, "tune": 90.0, "edit": 0.001, "stitch": 4.1, "composite": 0.85}
 SECONDS_PIXELS = 960 * 540
+# One image of a plain StyleGAN2 of 1024 px (config-f) through an update with LPIPS, on two processor cores;
+# an update of the stitching does without LPIPS. Smaller ones take less by their number of pixels.
+UPDATE_SECONDS, STITCH_SHARE = 15.0, 0.8
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class Plan:
 
     def to_text(self) -> str:
         """A table for people."""
-        lines = [f"{self.shot_folder}  {self.version}", f"{'step':<11}{'to do':>7}{'cached':>8}{'about':>10}"]
+        lines = [f"{self.shot_folder}  {self.version}", f"{'step':<11}{'to do':>7}{'cached':>8}{'about':>13}"]
         lines += [
-            f"{step.step:<11}{step.todo:>7}{step.cached:>8}{_duration(step.seconds):>10}"
+            f"{step.step:<11}{step.todo:>7}{step.cached:>8}{_duration(step.seconds):>13}"
             for step in self.steps
         ]
-        lines.append(f"{'in all':<26}{_duration(self.seconds):>10}")
+        lines.append(f"{'in all':<26}{_duration(self.seconds):>13}")
         lines.append(f"memory about {self.memory_mb} MB, disk about {self.disk_mb} MB")
         return "\n".join([*lines, *self.notes])
 
@@ -66,7 +69,7 @@ class Plan:
 def plan(job: Job, *, out: Path, options: RunOptions) -> Plan:
     """Look at a job, its plate, pack and cache, and say what a run would do. Writes nothing.
 
-    Raises what the run itself would refuse at its start. Times are for two processor cores.
+    Raises what the run itself would refuse at its start. Times are rough, and for two processor cores.
     """
     cancel = Cancel()
     reporter = Reporter("none", cancel=cancel)
@@ -125,9 +128,23 @@ def _step(bench: Bench, step: str, done: dict[str, int]) -> StepPlan:
     cached = min(done.get(step, 0), wanted)
     height, width = bench.plate.shape
     size = height * width / SECONDS_PIXELS if step in ("align", "composite") else 1.0
-    return StepPlan(
-        step, wanted - cached, cached, round((wanted - cached) * SECONDS[step] * max(size, 0.25), 1)
-    )
+    seconds = _learning(bench).get(step, SECONDS[step])
+    return StepPlan(step, wanted - cached, cached, round((wanted - cached) * seconds * max(size, 0.25), 1))
+
+
+def _learning(bench: Bench) -> dict[str, float]:
+    """Seconds of the tune step, and of the stitch step per frame, for plain packs; they differ widely."""
+    from stit_vfx.gan.stylegan2 import Generator
+    from stit_vfx.steps.stitch import StitchSettings
+    from stit_vfx.steps.tune import TuneSettings
+
+    model = bench.pack.model
+    if not isinstance(model.network, Generator):
+        return {}
+    update = UPDATE_SECONDS * (model.resolution / 1024) ** 2
+    tune, stitch = TuneSettings.of(bench.job, model), StitchSettings.of(bench.job, model)
+    updates = tune.updates(len(bench.job.tune_frames())) * tune.batch
+    return {"tune": updates * update, "stitch": (stitch.steps + 1) * STITCH_SHARE * update}
 
 
 def _notes(bench: Bench) -> tuple[str, ...]:
@@ -140,4 +157,6 @@ def _notes(bench: Bench) -> tuple[str, ...]:
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 100:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.0f} s"
