@@ -68,6 +68,8 @@ def _as_text(spec: PackSpec, folder: Path) -> str:
         f"  licence     {spec.licence}; commercial use: {spec.commercial_use}",
         f"  resolution  {spec.generator.resolution} ({spec.generator.arch})",
     ]
+    if spec.encoder is None:
+        lines.append("  encoder     none: a face's code is found by optimisation, which takes longer")
     if spec.notice:
         lines.append(f"  notice      {spec.notice}")
     for part, terms in sorted(spec.licences.items()):

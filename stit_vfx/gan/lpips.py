@@ -69,9 +69,6 @@ class Lpips(nn.Module):
         """Distance (N,) between images (N, 3, H, W) in [-1, 1]."""
         return self.compare(self.features(a), self.features(b))
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.distance(a, b)
-
 
 class _Weights(nn.Module):
     def __init__(self, channels: int) -> None:

@@ -105,7 +105,8 @@ class Pack:
         """CLIP's text half, loaded when first asked for: 250 MB, on the processor. `free_text` lets go."""
         from stit_vfx.text.clip import load_text_net
 
-        return None if self.spec.text is None else load_text_net(self.spec.text, self.folder)
+        part = self.spec.text
+        return None if part is None else load_text_net(part, self.folder, sha256=self.sha256[part.file])
 
     def free_text(self) -> None:
         """Let go of the text network; it is loaded again when it is asked for again."""
@@ -119,7 +120,8 @@ class Pack:
         if self.spec.style_basis is None or not isinstance(self.model.network, Generator):
             return None
         layout = StyleLayout.of(self.model.network.synthesis)
-        return Basis.load(self.folder / self.spec.style_basis.file, layout)
+        file = self.spec.style_basis.file
+        return Basis.load(self.folder / file, layout, sha256=self.sha256[file])
 
 
 def load_pack(name: str | Path, *, device: str | torch.device = "cpu", search: Sequence[Path] = ()) -> Pack:

@@ -166,14 +166,6 @@ class FaceModel(Protocol):
         ...
 
 
-class Parser(Protocol):
-    """Finds the face, hair and neck in crops."""
-
-    def foreground(self, crops: Tensor) -> Tensor:
-        """Crops (N, 3, H, W) in [-1, 1] to (N, H', W') of 0 and 1, at the parser's own size."""
-        ...
-
-
 class Perceptual(Protocol):
     """A distance that follows the eye; also in two halves, so that a target's features are computed once."""
 
@@ -187,12 +179,4 @@ class Perceptual(Protocol):
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (N,) between images (N, 3, H, W) in [-1, 1]."""
-        ...
-
-
-class Identity(Protocol):
-    """Says who a face is."""
-
-    def embed(self, crops: Tensor) -> Tensor:
-        """Aligned crops (N, 3, H, W) in [-1, 1] to unit vectors (N, D)."""
         ...

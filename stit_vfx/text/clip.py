@@ -14,12 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from stit_vfx.errors import JobFieldError, PackDamagedError, PackFormatError, PackSourceError
+from stit_vfx.errors import JobFieldError, PackFormatError, PackSourceError
 from stit_vfx.packs.schema import TextNet
-from stit_vfx.packs.weights import fill
+from stit_vfx.packs.weights import fill, stored_shapes
 from stit_vfx.text.library import open_clip
 
 # CLIP's byte-pair vocabulary, which open_clip brings along; no other tokenizer is there.
@@ -219,14 +218,17 @@ class TextNetwork:
         return self._tower(tokens[:, :longest].to(self._mask.device))
 
 
-def load_text_net(spec: TextNet, folder: Path, device: str | torch.device = "cpu") -> TextNetwork:
+def load_text_net(
+    spec: TextNet, folder: Path, *, device: str | torch.device = "cpu", sha256: str | None = None
+) -> TextNetwork:
     """The pack's text network, in single precision: 250 MB for CLIP ViT-B/32, so let go of it early.
 
-    Raises PackFormatError, PackDamagedError, and MissingPartError where open_clip is not installed.
+    sha256  what the file's bytes must sum to
+    Raises PackFormatError, and MissingPartError where open_clip is not installed.
     """
     path = folder / spec.file
     try:
-        sizes = TextSizes.of(_stored_shapes(path))
+        sizes = TextSizes.of(stored_shapes(path))
     except PackSourceError as error:
         raise PackFormatError(error.problem, where=path, hint=error.hint) from None
     if sizes.layers != spec.layers or sizes.width % spec.heads:
@@ -235,17 +237,8 @@ def load_text_net(spec: TextNet, folder: Path, device: str | torch.device = "cpu
             f"{spec.heads} heads",
             where=path,
         )
-    tower = fill(_tower(spec, sizes), path, device=device)
+    tower = fill(_tower(spec, sizes), path, device=device, sha256=sha256)
     return TextNetwork(tower, context=sizes.context, dimensions=sizes.dimensions)
-
-
-def _stored_shapes(path: Path) -> dict[str, Shape]:
-    """Names and shapes, from the file's header alone."""
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise PackDamagedError(f"cannot be read: {error}", where=path, hint="Copy the pack again") from None
 
 
 def _tower(spec: TextNet, sizes: TextSizes) -> Any:

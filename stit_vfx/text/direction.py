@@ -70,9 +70,9 @@ class Basis:
     std: np.ndarray | None = None
 
     @classmethod
-    def load(cls, path: Path, layout: StyleLayout) -> Basis:
-        """A pack's style basis, checked against its generator. Raises PackFormatError."""
-        tensors = {name: tensor.float().numpy() for name, tensor in read_tensors(path).items()}
+    def load(cls, path: Path, layout: StyleLayout, *, sha256: str | None = None) -> Basis:
+        """A pack's style basis, checked against its generator. Raises PackFormatError, PackDamagedError."""
+        tensors = {name: each.float().numpy() for name, each in read_tensors(path, sha256=sha256).items()}
         if "basis" not in tensors:
             raise PackFormatError("has no tensor basis", where=path)
         basis, std = tensors["basis"], tensors.get("std")

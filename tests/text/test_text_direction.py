@@ -196,7 +196,9 @@ def test_the_network_is_loaded_once_for_all_texts_and_let_go_of(
 
     loads = []
     real = clip.load_text_net
-    monkeypatch.setattr(clip, "load_text_net", lambda *each: loads.append(each) or real(*each))
+    monkeypatch.setattr(
+        clip, "load_text_net", lambda *each, **more: loads.append(each) or real(*each, **more)
+    )
     edits = [an_edit(beta=0.05), an_edit(text="an old face", beta=0.05), an_edit(beta=0.05, layers=(1,))]
     first = moves_of(loaded, *edits)
     assert len(loads) == 1
