@@ -21,6 +21,8 @@ Box = tuple[float, float, float, float]
 # the centre lies (0.056, 0.157) radii from their mean. Mean over 40 shifted frames of one frontal face.
 _SIDE_PER_RADIUS = 3.158
 _CENTRE_IN_RADII = np.array([0.056, 0.157])
+# Wider frames are searched at this width; the landmarks always come from the frame itself.
+_SEARCH_PX = 1600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,12 @@ class FaceFinder(Protocol):
 
     name: str
     licence: str
+    commercial_use: Literal["yes", "no", "unknown"]
 
     @property
     def sha256(self) -> Mapping[str, str]:
-        """Of every weight file that landmarks depend on, by file name."""
+        """Of every weight file that landmarks depend on, by file name. Hashed once in a process."""
         ...
-
-    commercial_use: Literal["yes", "no", "unknown"]
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
         """Every face, largest first. `describe=False` leaves out the descriptor, which doubles the time."""
@@ -104,6 +105,25 @@ def make_finder(kind: str = "auto", device: str = "cpu") -> FaceFinder:
     if kind == "fan-3d":
         return FanFinder(device, "fan-3d")
     raise DeviceError(f"there is no face finder called {kind!r}", hint="Use auto, dlib, fan or fan-3d")
+
+
+def for_search(image8: np.ndarray) -> tuple[np.ndarray, float]:
+    """A copy at most 1600 px wide, and the factor from its pixels to the image's."""
+    height, width = image8.shape[:2]
+    longest = max(height, width)
+    if longest <= _SEARCH_PX:
+        return image8, 1.0
+    import cv2
+
+    scale = longest / _SEARCH_PX
+    size = (round(width / scale), round(height / scale))
+    return cv2.resize(image8, size, interpolation=cv2.INTER_AREA), scale
+
+
+def enlarged(box: Box, scale: float) -> Box:
+    """A box that was found in the copy `for_search` makes, in pixels of the image."""
+    x0, y0, x1, y1 = ((v + 0.5) * scale - 0.5 for v in box)
+    return (x0, y0, x1, y1)
 
 
 def overlap(a: Box, b: Box) -> float:

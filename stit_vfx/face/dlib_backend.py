@@ -13,13 +13,20 @@ import numpy as np
 from stit_vfx.cache import file_sha256
 from stit_vfx.errors import InternalError, MissingPartError
 from stit_vfx.face import steady
-from stit_vfx.face.detect import Box, Detection, Square, overlap, square_of, without_doubles
+from stit_vfx.face.detect import (
+    Box,
+    Detection,
+    Square,
+    enlarged,
+    for_search,
+    overlap,
+    square_of,
+    without_doubles,
+)
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 _DESCRIPTOR = "dlib_face_recognition_resnet_model_v1.dat"
 _INSTALL = "Run: pip install dlib-bin face_recognition_models"
-# Wider frames are searched at this width; the landmarks always come from the frame itself.
-_SEARCH_PX = 1600
 # Things that are no face score up to 0.12 in the frames looked at; faces score 0.5 and more.
 _SURE_SCORE = 0.25
 # Where a face was a frame ago, the detector may be less sure.
@@ -47,9 +54,11 @@ class DlibFinder:
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
         image8 = _checked(image8)
-        small, scale = _for_search(image8)
+        small, scale = for_search(image8)
         boxes = self._detect(small, 0, _SURE_SCORE) or self._detect(small, 1, _SURE_SCORE)
-        found = without_doubles([self._detection(image8, _scaled(box, scale), score) for box, score in boxes])
+        found = without_doubles(
+            [self._detection(image8, enlarged(box, scale), score) for box, score in boxes]
+        )
         if not describe:
             return found
         return [dataclasses.replace(d, descriptor=self.describe(image8, d.landmarks)) for d in found]
@@ -140,25 +149,6 @@ def _checked(image8: np.ndarray) -> np.ndarray:
     if image8.dtype != np.uint8 or image8.ndim != 3 or image8.shape[2] != 3:
         raise InternalError(f"a face finder got {image8.dtype} {image8.shape}; it takes (H, W, 3) uint8")
     return np.ascontiguousarray(image8)
-
-
-def _for_search(image8: np.ndarray) -> tuple[np.ndarray, float]:
-    """A copy at most 1600 px wide, and the factor from its pixels to the image's."""
-    height, width = image8.shape[:2]
-    longest = max(height, width)
-    if longest <= _SEARCH_PX:
-        return image8, 1.0
-    import cv2
-
-    scale = longest / _SEARCH_PX
-    return cv2.resize(
-        image8, (round(width / scale), round(height / scale)), interpolation=cv2.INTER_AREA
-    ), scale
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    x0, y0, x1, y1 = ((v + 0.5) * scale - 0.5 for v in box)
-    return (x0, y0, x1, y1)
 
 
 def _inside(square: Square, image8: np.ndarray) -> bool:

@@ -46,9 +46,10 @@ class Installed:
 
 
 def weights_folder() -> Path:
-    """Torch hub's checkpoint folder, worked out without torch: $TORCH_HOME, else $XDG_CACHE_HOME/torch."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("TORCH_HOME") or cache_home / "torch") / "hub" / "checkpoints"
+    """Torch hub's checkpoint folder by torch's own rule, without torch: $TORCH_HOME, else
+    $XDG_CACHE_HOME/torch. Set but empty is the current folder there, so it is here."""
+    home = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return Path(os.path.expanduser(os.environ.get("TORCH_HOME", home)), "hub", "checkpoints")
 
 
 def weights_path(kind: str) -> Path:

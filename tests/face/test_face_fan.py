@@ -1,4 +1,4 @@
-"""FAN: weight files brought by a user, and the library's own decoding fed with landmarks that are known."""
+"""FAN: weight files that a user brings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from stit_vfx.errors import MissingPartError, PackSourceError
+from stit_vfx.errors import MissingPartError, PackSourceError, StitError
 from stit_vfx.face import fan_weights
 from stit_vfx.face.detect import make_finder
-from stit_vfx.face.fan_backend import FanFinder
-from stit_vfx.face.track import FacePick, pick_face, track_faces
-
-HEAT = 64
 
 
 @pytest.fixture(autouse=True)
@@ -132,123 +126,10 @@ def test_finders_say_what_they_lack(home: Path) -> None:
         make_finder("fan-3d")
 
 
-# The finder itself: only the two networks are replaced; mirroring, decoding and tracking are real. ----------
-
-
-class Scene:
-    """Two faces of known landmarks that drift apart; `offset` moves with the frame."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        base = np.stack([np.tile(np.linspace(-1, 1, 17), 4), np.repeat(np.linspace(-1, 1, 4), 17)], 1)
-        self.base = base * 42 + rng.normal(0, 3, base.shape)
-        self.frame = 0
-
-    def faces(self) -> list[np.ndarray]:
-        drift = np.array([1.37, 0.61]) * self.frame
-        return [self.base + np.array([150, 160]) - drift, 1.2 * self.base + np.array([420, 190]) + drift]
-
-    def boxes(self, _image: np.ndarray) -> list[np.ndarray]:
-        return [np.array([*p.min(0) - 12, *p.max(0) + 12, 0.9]) for p in self.faces()]
-
-
-class KnownHeat(nn.Module):
-    """In place of FAN: heat maps whose peaks are the known landmarks of the faces, one after the other.
-
-    The library's square around a box: 200 / 195 of its mean side, times two, raised by 0.12 of its height.
-    """
-
-    def __init__(self, scene: Scene) -> None:
-        super().__init__()
-        self.scene, self.calls = scene, 0
-
-    def forward(self, crops: torch.Tensor) -> list[torch.Tensor]:
-        from face_alignment.utils import flip
-
-        number, mirrored = divmod(self.calls, 2)
-        self.calls += 1
-        faces = self.scene.faces()
-        face, box = faces[number % 2], self.scene.boxes(np.zeros(0))[number % 2]
-        side = (box[2] - box[0] + box[3] - box[1]) / 195 * 200
-        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - 0.12 * (box[3] - box[1])
-        at = (face - [x, y]) / side * HEAT + HEAT / 2 - 0.5
-        rows, columns = np.mgrid[:HEAT, :HEAT]
-        heat = [np.exp(-((columns - px) ** 2 + (rows - py) ** 2) / 2) for px, py in at]
-        out = torch.from_numpy(np.stack(heat).astype(np.float32))[None]
-        return [flip(out, is_label=True) if mirrored else out]
-
-
-@pytest.fixture(params=["fan", "fan-3d"])
-def finder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[FanFinder, Scene]:
-    """A finder of the library's own class, made without weights."""
-    api = importlib.import_module("face_alignment.api")
-    scene = Scene()
-    monkeypatch.setattr(api.FaceAlignment, "_load_native", lambda *_: KnownHeat(scene))
-    detector = importlib.import_module("face_alignment.detection.sfd.sfd_detector").SFDDetector
-    monkeypatch.setattr(detector, "__init__", lambda self, **_: None)
-    monkeypatch.setattr(detector, "reference_scale", 195)
-    monkeypatch.setattr(detector, "detect_from_image", lambda _, image: scene.boxes(image))
-    monkeypatch.setattr(fan_weights, "missing", lambda _: [])
-    made = FanFinder("cpu", request.param)
-    monkeypatch.setattr(made, "describe", lambda *_: None)
-    return made, scene
-
-
-def picture(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, (360, 640, 3), np.uint8)
-
-
-def test_landmarks_are_found_between_pixels(finder: tuple[FanFinder, Scene]) -> None:
-    made, scene = finder
-    small, large = scene.faces()
-    found = made.find(picture(), describe=False)
-    for one, true in zip(found, (large, small), strict=True):
-        assert np.abs(one.landmarks - true).max() < 0.12  # px of the plate; a heat map's pixel is 2 to 3
-
-
-def test_the_crop_is_the_librarys_own(
-    finder: tuple[FanFinder, Scene], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from face_alignment.utils import crop
-
-    made, _ = finder
-    image, box, seen = picture(), np.array([200.0, 100.0, 330.0, 240.0, 0.9]), []
-    smooth = np.asarray(
-        np.broadcast_to(np.arange(640, dtype=np.uint8)[None, :, None] // 4, image.shape).copy()
-    )
-    monkeypatch.setattr(made, "_heat", lambda given: (seen.append(given), np.ones((68, HEAT, HEAT)))[1])
-    made._detection(smooth, box)
-    centre = torch.tensor([265.0, 170.0 - 0.12 * 140])
-    theirs = crop(smooth, centre, (130.0 + 140.0) / 195)
-    # Theirs begins at a whole pixel of the plate, a quarter of a code value of this ramp.
-    assert np.abs(seen[0].astype(int) - theirs)[8:-8, 8:-8].mean() < 0.6
-
-
-def test_faces_are_followed_and_picked_as_with_the_other_finder(finder: tuple[FanFinder, Scene]) -> None:
-    made, scene = finder
-
-    def frames() -> Any:
-        for frame in range(1001, 1007):
-            scene.frame = frame - 1001
-            yield frame, picture(7)
-
-    tracks = track_faces(frames(), made)
-    assert len(tracks) == 2
-    assert all(track.found.all() and len(track.frames) == 6 for track in tracks)
-    scene.frame = 0
-    left = pick_face(tracks, FacePick(point=(150.0, 160.0), frame=1001))
-    assert np.abs(left.landmarks[0].mean(0) - scene.faces()[0].mean(0)).max() < 0.1
-    assert pick_face(tracks, FacePick()).side > left.side
-    step = np.diff(left.landmarks.mean(1), axis=0)
-    np.testing.assert_allclose(step.mean(0), [-1.37, -0.61], atol=0.02)
-
-
 def test_archives_are_not_trusted(home: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "2DFAN4.pth", "w") as archive:
         archive.writestr("x/data.pkl", b"cos\nsystem\n(S'false'\ntR.")
         archive.writestr("x/version", b"3")
-    from stit_vfx.errors import StitError
-
     with pytest.raises(StitError):
         fan_weights.install(tmp_path / "2DFAN4.pth")
     assert not home.exists()
