@@ -63,23 +63,29 @@ def missing(finder: str) -> list[str]:
 
 
 def recognise(shapes: Shapes) -> str | None:
-    """Which network tensors of these names and shapes belong to, or None.
+    """Which network tensors of these names and shapes belong to, or None. `check` says whether all fit.
 
     "s3fd", "depth", or "FAN4" for both landmark networks, which are alike but for their numbers.
     """
-    for kind in ("s3fd", "depth", LOOKALIKES):
-        if _signs(kind) <= shapes.keys() and not _misfits(kind, shapes):
-            return kind
+    if {"conv1_1.weight", "conv3_3_norm.weight"} <= shapes.keys():
+        return "s3fd"
+    if {"m0.b1_4.conv1.weight", "l0.weight"} <= shapes.keys():
+        return LOOKALIKES
+    # A ResNet like many others, but for what it looks at: a picture and 68 heat maps.
+    if "layer3.35.conv1.weight" in shapes and tuple(shapes.get("conv1.weight", ()))[1:2] == (71,):
+        return "depth"
     return None
 
 
-def _signs(kind: str) -> set[str]:
-    """Names that only this network has; enough to look no further where they are absent."""
-    return {
-        "s3fd": {"conv1_1.weight", "conv3_3_norm.weight"},
-        "depth": {"layer3.35.conv1.weight", "fc.weight"},
-        LOOKALIKES: {"m3.b1_4.conv1.weight", "l3.weight"},
-    }[kind]
+def check(kind: str, shapes: Shapes, *, where: Path) -> None:
+    """Raise PackSourceError that names the first tensor that does not fit the library's own network."""
+    problems = _misfits(LOOKALIKES if kind.endswith(LOOKALIKES) else kind, shapes)
+    if problems:
+        more = f", and {len(problems) - 1} more like this" if len(problems) > 1 else ""
+        hint = "Take the file that face-alignment 1.5 uses; see Face finders in docs/usage.md"
+        raise PackSourceError(
+            f"is not the {kind} that is used here: it {problems[0]}{more}", where=where, hint=hint
+        )
 
 
 def _misfits(kind: str, shapes: Shapes) -> list[str]:
@@ -123,16 +129,14 @@ def install(path: str | Path, kind: str | None = None) -> Path:
     path = Path(path)
     found, state = _read(path)
     kind = _which(path, found if kind in (None, LOOKALIKES) else str(kind))
-    network = LOOKALIKES if kind.endswith(LOOKALIKES) else kind
-    if problems := _misfits(network, {name: tuple(weight.shape) for name, weight in state.items()}):
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise PackSourceError(f"is not {kind}: it {problems[0]}{more}", where=path)
+    check(kind, _shapes(state), where=path)
     data, place = _rewritten(kind, state), weights_path(kind)
     if place.is_file() and not _holds(place, state):
         raise PackSourceError(
             f"another file is where {path.name} would go", where=place, hint="Move it away, then try again"
         )
-    if not place.is_file():
+    # Also where the same tensors are in a file that was not written here.
+    if not place.is_file() or place.read_bytes() != data:
         atomic_bytes(place, data)
     return place
 
@@ -162,12 +166,16 @@ def _read(path: Path) -> tuple[str, State]:
     from stit_vfx.packs.reading import read_model_file
 
     for state in states(read_model_file(path)).values():
-        kind = recognise({name: tuple(weight.shape) for name, weight in state.items()})
-        if kind is not None:
+        if (kind := recognise(_shapes(state))) is not None:
+            check(kind, _shapes(state), where=path)
             return kind, state
     raise PackSourceError(
         "holds none of FAN's networks", where=path, hint=f"They are called {', '.join(FILES.values())}"
     )
+
+
+def _shapes(state: State) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in state.items()}
 
 
 def _rewritten(kind: str, state: State) -> bytes:

@@ -35,8 +35,8 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, tuple
     """Networks of two tensors in place of the library's, so that files are small."""
     shapes = {
         "s3fd": {"conv1_1.weight": (4, 3), "conv3_3_norm.weight": (4,)},
-        "depth": {"layer3.35.conv1.weight": (2, 2), "fc.weight": (3,), "bn1.num_batches_tracked": ()},
-        "FAN4": {"m3.b1_4.conv1.weight": (5,), "l3.weight": (2, 3), "bn1.num_batches_tracked": ()},
+        "depth": {"layer3.35.conv1.weight": (2,), "conv1.weight": (3, 71), "bn1.num_batches_tracked": ()},
+        "FAN4": {"m0.b1_4.conv1.weight": (5,), "l0.weight": (2, 3), "bn1.num_batches_tracked": ()},
     }
     monkeypatch.setattr(fan_weights, "network_shapes", shapes.__getitem__)
     return shapes
@@ -97,6 +97,33 @@ def test_another_file_in_its_place_is_kept(home: Path, tmp_path: Path, small_net
     with pytest.raises(PackSourceError, match=r"another file is where s3fd1\.pth would go"):
         fan_weights.install(tmp_path / "s3fd1.pth")
     assert (home / fan_weights.FILES["s3fd"]).read_bytes() == first
+
+
+def test_tensors_that_do_not_fit_are_named(home: Path, tmp_path: Path, small_networks: Any) -> None:
+    wrong = {"conv1_1.weight": torch.zeros(4, 3), "conv3_3_norm.weight": torch.zeros(5), "x": torch.zeros(1)}
+    torch.save(wrong, tmp_path / "s3fd.pth")
+    said = r"conv3_3_norm\.weight is \(5,\) where \(4,\) is expected|nothing uses, x, and 1 more"
+    with pytest.raises(PackSourceError, match=said):
+        fan_weights.install(tmp_path / "s3fd.pth")
+    assert not home.exists()
+
+
+def test_a_landmark_network_of_fewer_stages_is_refused_by_what_it_lacks(home: Path, tmp_path: Path) -> None:
+    shapes = fan_weights.network_shapes("FAN4")
+    fewer = {name: torch.zeros(shape) for name, shape in shapes.items() if not name.startswith(("m3", "l3"))}
+    torch.save(fewer, tmp_path / "2DFAN4.pth")
+    with pytest.raises(PackSourceError, match=r"is not the FAN4 .* has no tensor l3\.bias, and \d+ more"):
+        fan_weights.install_files([tmp_path / "2DFAN4.pth"])
+
+
+def test_the_same_tensors_in_a_file_of_others_become_tensors_alone(
+    home: Path, tmp_path: Path, small_networks: Any
+) -> None:
+    weights = weights_of(small_networks["s3fd"])
+    torch.save(weights, tmp_path / "s3fd.pth")
+    home.mkdir(parents=True)
+    torch.save({"state_dict": weights, "epoch": 40}, home / fan_weights.FILES["s3fd"])
+    assert torch.load(fan_weights.install(tmp_path / "s3fd.pth"), weights_only=True).keys() == weights.keys()
 
 
 def test_networks_that_look_alike_are_told_apart_by_their_files_name(

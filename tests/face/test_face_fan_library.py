@@ -230,6 +230,8 @@ def test_files_of_the_real_size_are_installed_and_loaded_offline(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     s3fd, fan = real_weights("s3fd"), real_weights("FAN4")
+    for name in [each for each in s3fd if each.endswith("_conf.bias")]:
+        s3fd[name][:] = torch.tensor([50.0] * (len(s3fd[name]) - 1) + [-50.0])  # nothing is a face
     torch.save(s3fd, tmp_path / "detector.pth", _use_new_zipfile_serialization=False)
     torch.save({"state_dict": {f"module.{k}": v for k, v in fan.items()}}, tmp_path / f"{landmarks}-x.pth")
     with pytest.raises(MissingPartError, match="s3fd"):
@@ -241,7 +243,8 @@ def test_files_of_the_real_size_are_installed_and_loaded_offline(
     assert set(made.sha256) == {fan_weights.FILES["s3fd"], fan_weights.FILES[landmarks]}
     _same(made._net.face_alignment_net, fan)
     _same(made._net.face_detector.face_detector, s3fd)
-    made.find(ramp_picture(96, 64), describe=False)
+    assert made.find(ramp_picture(96, 64), describe=False) == []
+    assert made._heat(ramp_picture(256, 256).astype(np.float32)).shape == (68, 64, 64)
     assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file() and path.suffix == ".bin"]
 
 

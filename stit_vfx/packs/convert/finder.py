@@ -12,13 +12,14 @@ PREFIX = "finder."
 
 
 def parts(file: ModelFile) -> list[Part] | None:
-    """One of the finder's networks; None if it is none of them.
+    """One of the finder's networks, checked whole; None if it is none of them.
 
     The networks for 2-D and for 3-D landmarks differ in nothing but their numbers: there the file's name
     tells, when it is installed.
     """
     for state in states(file).values():
         if (kind := fan_weights.recognise(shapes_of(state))) is not None:
+            fan_weights.check(kind, shapes_of(state), where=file.path)
             what = f"face finder FAN, {kind}"
             return [Part(f"{PREFIX}{kind}", "fan", what, state, file.path, file.sha256)]
     return None
