@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
 
 from stit_vfx.cache import file_sha256
-from stit_vfx.errors import DeviceError, MissingPartError
+from stit_vfx.errors import DeviceError, MissingPartError, PackSourceError
 from stit_vfx.face import fan_weights, steady
 from stit_vfx.face.detect import (
     Box,
@@ -36,6 +37,7 @@ from stit_vfx.face.detect import (
 
 FanKind = Literal["fan", "fan-3d"]
 CROP_PX, HEAT_PX = 256, 64  # of the network's input and of its heat maps
+_FOLLOW_FACE_PX, _FOLLOW_VIEW_PX = 120, 360
 _REACH = 2  # px of a heat map around its peak that say where it is
 
 
@@ -68,20 +70,31 @@ class FanFinder:
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
         small, scale = for_search(image8)
-        with _cudnn_untouched():
-            boxes = self._net.face_detector.detect_from_image(np.ascontiguousarray(small))
         found = without_doubles(
-            [self._detection(image8, enlarged(tuple(box[:4]), scale), float(box[4])) for box in boxes]
+            [self._detection(image8, enlarged(box, scale), score) for box, score in self._search(small)]
         )
         if not describe:
             return found
         return [dataclasses.replace(d, descriptor=self.describe(image8, d.landmarks)) for d in found]
 
     def follow(self, image8: np.ndarray, landmarks: np.ndarray) -> Detection | None:
-        """The whole frame is searched: a search takes about as long as the landmarks of one face."""
-        expected = square_of(landmarks).box
-        best = max(self.find(image8, describe=False), key=lambda d: overlap(d.box, expected), default=None)
-        return best if best is not None and overlap(best.box, expected) > 0.3 else None
+        before = square_of(landmarks)
+        upright = Square(before.centre, before.side)
+        near, matrix = steady.view(image8, upright, face_px=_FOLLOW_FACE_PX, size_px=_FOLLOW_VIEW_PX)
+        expected = Square(((_FOLLOW_VIEW_PX - 1) / 2,) * 2, _FOLLOW_FACE_PX).box
+        boxes = self._search(np.rint(near).astype(np.uint8))
+        box, score = max(boxes, key=lambda each: overlap(each[0], expected), default=(None, 0.0))
+        if box is None or overlap(box, expected) < 0.2:
+            return None
+        x0, y0, x1, y1 = steady.back(np.array(box).reshape(2, 2), matrix).ravel().tolist()
+        found = self._detection(image8, (x0, y0, x1, y1), score)
+        return found if overlap(found.box, upright.box) > 0.3 else None
+
+    def _search(self, image8: np.ndarray) -> list[tuple[Box, float]]:
+        """Boxes and scores of the faces in a picture."""
+        with _cudnn_untouched():
+            found = self._net.face_detector.detect_from_image(np.ascontiguousarray(image8))
+        return [((float(r[0]), float(r[1]), float(r[2]), float(r[3])), float(r[4])) for r in found]
 
     def describe(self, image8: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         from stit_vfx.face.dlib_backend import descriptor
@@ -188,7 +201,7 @@ def _network(kind: FanKind, device: str) -> Any:
     types = face_alignment.LandmarksType
     # compile=True would write to the user's home and cost a minute on the first frame. Without a path, the
     # detector's file would be opened by a loader that runs what it finds.
-    with _cudnn_untouched():
+    with _cudnn_untouched(), _damage_told():
         return face_alignment.FaceAlignment(
             types.TWO_D if kind == "fan" else types.TWO_HALF_D,
             device=device,
@@ -196,6 +209,24 @@ def _network(kind: FanKind, device: str) -> Any:
             compile=False,
             face_detector_kwargs={"path_to_detector": str(fan_weights.weights_path("s3fd"))},
         )
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """What torch raises for files that hold no weights of these networks, in words for users."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, EOFError, RuntimeError, TypeError, AttributeError, UnpicklingError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise PackSourceError(
+            f"FAN's weight files cannot be opened: {said}",
+            where=fan_weights.weights_folder(),
+            hint="Remove them there, then run stit packs convert fan with files as published",
+        ) from error
 
 
 def _require_same_place(kind: FanKind) -> None:

@@ -20,6 +20,12 @@ def ramp_picture(width: int, height: int) -> np.ndarray:
     return picture
 
 
+def read_line(colours: np.ndarray, length: int) -> Any:
+    """Frame px = slope * picture px + start, from colours 0..1 of a ramp, without the repeats at its ends."""
+    inside = (colours > 0.02) & (colours < 0.98)
+    return np.polyfit(np.nonzero(inside)[0], colours[inside] * (length - 1), 1)
+
+
 class Scene:
     """Two faces of known landmarks (68, 2) in pixels of the frame, which drift apart as `frame` goes on."""
 
@@ -64,7 +70,15 @@ class KnownBoxes(nn.Module):
             scores = torch.full((1, 2, rows, columns), -9.0)
             scores[:, 0] = 9.0
             out += [scores, torch.zeros(1, 4, rows, columns)]
-        for box in self.scene.boxes() * (width / self.scene.width):
+        # Mirrored to BGR, and less the mean colour of the pictures that it learnt from.
+        seen = (pictures[0].double().numpy() + np.array([104, 117, 123])[:, None, None]) / 255
+        across = read_line(np.median(seen[2], 0), self.scene.width)
+        down = read_line(np.median(seen[1], 1), self.scene.height)
+        boxes = (self.scene.boxes() - [across[1], down[1]] * 2) / np.array([across[0], down[0]] * 2)
+        for box in boxes:
+            middle = (box[:2] + box[2:]) / 2
+            if not (0 < middle[0] < width and 0 < middle[1] < height):
+                continue
             level = int(np.argmin([abs(np.log(4 * s / (box[2] - box[0]))) for s in STRIDES]))
             stride = STRIDES[level]
             column, row = (int((box[k] + box[k + 2]) / 2 / stride) for k in (0, 1))
@@ -99,8 +113,8 @@ class KnownHeat(nn.Module):
     def _maps(self, crop: np.ndarray) -> torch.Tensor:
         from face_alignment.utils import shuffle_lr
 
-        across = self._line(np.median(crop[0], 0), self.scene.width)
-        down = self._line(np.median(crop[1], 1), self.scene.height)
+        across = read_line(np.median(crop[0], 0), self.scene.width)
+        down = read_line(np.median(crop[1], 1), self.scene.height)
         middle = [across[0] * 127.5 + across[1], down[0] * 127.5 + down[1]]
         face = min(self.scene.faces(), key=lambda each: float(np.hypot(*(each.mean(0) - middle))))
         at = np.stack([(face[:, 0] - across[1]) / across[0], (face[:, 1] - down[1]) / down[0]], 1)
@@ -109,9 +123,3 @@ class KnownHeat(nn.Module):
         heat = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * self.sigma**2)) for x, y in at]
         maps = torch.from_numpy(np.stack(heat).astype(np.float32))
         return shuffle_lr(maps) if across[0] < 0 else maps
-
-    @staticmethod
-    def _line(colours: np.ndarray, length: int) -> Any:
-        """Frame px = slope * crop px + start, from colours 0..1 within the frame and off its edge."""
-        inside = (colours > 0.02) & (colours < 0.98)
-        return np.polyfit(np.nonzero(inside)[0], colours[inside] * (length - 1), 1)

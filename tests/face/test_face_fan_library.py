@@ -12,7 +12,7 @@ import pytest
 import torch
 from fan_stand_ins import KnownBoxes, KnownHeat, Scene, ramp_picture
 
-from stit_vfx.errors import MissingPartError
+from stit_vfx.errors import MissingPartError, PackSourceError
 from stit_vfx.face import fan_weights
 from stit_vfx.face.detect import make_finder
 from stit_vfx.face.fan_backend import FanFinder, peaks
@@ -142,8 +142,19 @@ def test_faces_are_followed_picked_and_steady(
     for row, landmarks in enumerate(left.landmarks):
         scene.frame = row
         assert np.abs(landmarks - scene.faces()[0]).max() < 0.05
-    assert finder.follow(scene.picture, scene.faces()[1]) is not None
-    assert finder.follow(scene.picture, scene.faces()[1] + [0, 150]) is None
+
+
+def test_a_face_is_followed_by_a_look_at_its_surroundings_alone(library: Callable[..., Made]) -> None:
+    finder, scene = library(width=1920, height=1080)
+    searched: list[tuple[int, ...]] = []
+    net = finder._net.face_detector.face_detector
+    net.register_forward_pre_hook(lambda _, given: searched.append(tuple(given[0].shape)))
+    for face in scene.faces():
+        near = finder.follow(scene.picture, face + np.array([19, -14]))
+        assert near is not None
+        assert np.abs(near.landmarks - face).max() < 0.1
+    assert finder.follow(scene.picture, scene.faces()[1] + np.array([0, 450])) is None
+    assert searched == [(1, 3, 360, 360)] * 3
 
 
 def test_an_empty_frame_has_no_face(library: Callable[..., Made], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +197,21 @@ def test_a_library_that_looks_elsewhere_is_not_asked(
     library("fan")
     with pytest.raises(MissingPartError, match=r"looks for .*3DFAN4-0000000000\.zip"):
         library("fan-3d")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"cos\nsystem\n(S'false'\ntR.", "other"])
+def test_files_that_are_no_weights_are_told_without_being_run(
+    content: bytes | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    fan_weights.weights_folder().mkdir(parents=True)
+    for kind in ("s3fd", "2DFAN4"):
+        if isinstance(content, bytes):
+            fan_weights.weights_path(kind).write_bytes(content)
+        else:
+            torch.save({"a": torch.zeros(1)}, fan_weights.weights_path(kind))
+    with pytest.raises(PackSourceError, match="FAN's weight files cannot be opened"):
+        make_finder("fan")
 
 
 @pytest.mark.parametrize("home", ["~/torch", "", "relative"])
