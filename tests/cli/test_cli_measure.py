@@ -91,7 +91,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_packs_are_listed_with_title_and_licence(pack: Path) -> None:
-    assert f"mine: My faces, CC-BY-4.0 ({pack})" in packs("list").output.splitlines()
+    assert f"mine: My faces, CC-BY-4.0; commercial use: yes ({pack})" in packs("list").output.splitlines()
 
 
 def test_a_pack_is_shown_with_its_licence_and_edits(pack: Path) -> None:
