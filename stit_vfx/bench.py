@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from stit_vfx.errors import (
     DeviceError,
     FrameRangeError,
     JobFieldError,
-    MemoryLimitError,
     PlateError,
     PlateMissingError,
     PlateSizeError,
@@ -29,6 +27,7 @@ from stit_vfx.errors import (
 )
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Edit, Job
+from stit_vfx.memory import check_memory
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.terms import not_free
 from stit_vfx.shot import Shot, Version
@@ -43,17 +42,6 @@ if TYPE_CHECKING:
     from stit_vfx.text.direction import TextMove
     from stit_vfx.text.moves import TextMoves
     from stit_vfx.tuned import Tuned
-
-# What the libraries alone take once loaded, measured on Linux with torch 2.13.
-LIBRARIES_MB = 900
-# Per pixel and image, measured at 1024 px: 3.4 GB in all while tuning by one image, 6.1 GB by two.
-ACTIVATIONS_MB = 2.7e-3
-# The published schedule looks at the whole picture with LPIPS: 4.5 GB in all.
-WHOLE_LPIPS_MB = 0.5e-3
-# e4e at work on one crop, beside its weights, measured: 110 MB.
-ENCODING_MB = 150
-# open_clip, its libraries and CLIP ViT-B/32's text half at work, measured likewise.
-TEXT_MB = 700
 
 
 @dataclass
@@ -227,7 +215,7 @@ def open_bench(
     if odd_parts := not_free(pack.spec, job):
         reporter.warn("STIT-W201", odd_parts)
     frames = _delivered(job, options)
-    _check_memory(plate, pack, options, job)
+    check_memory(plate, pack, options, job)
     texts = _text_moves(job, pack, Shot(out / f"{job.shot}.stit", job.shot))
     if odd := [move.advice() for move in texts.moves.values() if move.odd]:
         reporter.warn("STIT-W101", "; ".join(odd))
@@ -419,54 +407,6 @@ def _delivered(job: Job, options: RunOptions) -> tuple[int, ...]:
             f"frame {odd[0]} is not one of the job's frames", hint=f"The job has {job.frames}"
         )
     return tuple(sorted(options.frames))
-
-
-def memory_need_mb(plate: Plate, pack: Pack, job: Job) -> int:
-    """An upper estimate of what a run takes, from the size of the plate and of the networks.
-
-    It does not depend on the number of frames: frames are streamed.
-    """
-    height, width = plate.shape
-    # A plate in flight: float and double copies of RGB, the matte, and the file's own channels twice.
-    plate_mb = height * width * 90 / 2**20
-    weights_mb = sum(p.numel() * p.element_size() for p in pack.model.network.parameters()) / 2**20
-    # Weights, gradients, two Adam moments, a copy to restore from; activations grow with the picture.
-    pixel_mb = ACTIVATIONS_MB + (WHOLE_LPIPS_MB if job.tune.schedule == "paper" else 0)
-    tune_mb = 6 * weights_mb + pixel_mb * pack.model.resolution**2 * _images(pack, job)
-    # Texts are embedded, and crops encoded, by networks that are let go of before anything is tuned.
-    text_mb = TEXT_MB if any(edit.text is not None for edit in job.edits) else 0
-    return int(LIBRARIES_MB + plate_mb + max(tune_mb, text_mb, weights_mb + _encoder_mb(pack)))
-
-
-def _images(pack: Pack, job: Job) -> int:
-    """Images that are in memory at once while the generator is tuned."""
-    from stit_vfx.steps.tune import TuneSettings
-
-    settings = TuneSettings.of(job, pack.model)
-    return settings.batch + (settings.locality is not None)
-
-
-def _encoder_mb(pack: Pack) -> float:
-    """The encoder in single precision, however it is stored, and what it takes at work."""
-    from stit_vfx.packs.weights import stored_shapes
-
-    if pack.spec.encoder is None:
-        return 0.0
-    shapes = stored_shapes(pack.folder / pack.spec.encoder.file)
-    return sum(4 * prod(shape) for shape in shapes.values()) / 2**20 + ENCODING_MB
-
-
-def _check_memory(plate: Plate, pack: Pack, options: RunOptions, job: Job) -> None:
-    import psutil
-
-    need = memory_need_mb(plate, pack, job)
-    free = psutil.virtual_memory().available // 2**20 + psutil.Process().memory_info().rss // 2**20
-    limit = min(free, options.memory_limit_mb or free)
-    if need > limit:
-        raise MemoryLimitError(
-            f"the job needs about {need} MB of memory and may use {limit} MB",
-            hint="Close other programs, raise --memory-limit, or use a machine with more memory",
-        )
 
 
 def check_size(frame: Frame, plate: Plate) -> None:

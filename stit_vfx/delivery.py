@@ -13,6 +13,7 @@ from stit_vfx.errors import InternalError, PartialError, StitError
 if TYPE_CHECKING:
     from stit_vfx.alignment import Aligned
     from stit_vfx.bench import Bench
+    from stit_vfx.face.detect import FaceFinder
     from stit_vfx.plate.composite import Composite
     from stit_vfx.plate.exr import Frame
 
@@ -145,21 +146,31 @@ def measure(bench: Bench, aligned: Aligned) -> dict[str, Any]:
             safety = plate_safety(plate.channels, comp.channels, matte, rgb=colour_names(plate))
             yield Pair(frame=frame, source8=pictures[0], edit8=pictures[1], safety=safety)
 
-    if not done:
+    if not done or (finder := judge(bench)) is None:
         return {}
     middle = aligned.quads[done[start]].mean(axis=0)
-    told = report(pairs(), bench.finder, near=(float(middle[0]), float(middle[1])))
+    told = report(pairs(), finder, near=(float(middle[0]), float(middle[1])))
     return {name: value for name, value in vars(told).items() if value is not None}
+
+
+def judge(bench: Bench) -> FaceFinder | None:
+    """Who looks for the face in what was made; None where the run needed nobody, and nobody is there."""
+    try:
+        return bench.finder
+    except StitError:
+        if not bench.crops_known:
+            raise
+        return None
 
 
 def _write_provenance(bench: Bench, measured: Mapping[str, Any]) -> None:
     from stit_vfx.provenance import build_record, pack_record, write_record
 
-    pack, finder = bench.pack, bench.finder
-    models: dict[str, dict[str, Any]] = {
-        f"pack {pack.name}": pack_record(pack.spec, bench.job),
-        f"landmarks {finder.name}": {"licence": finder.licence, "commercial_use": finder.commercial_use},
-    }
+    pack = bench.pack
+    models: dict[str, dict[str, Any]] = {f"pack {pack.name}": pack_record(pack.spec, bench.job)}
+    if (finder := judge(bench)) is not None:
+        terms = {"licence": finder.licence, "commercial_use": finder.commercial_use}
+        models[f"landmarks {finder.name}"] = terms
     colour = bench.plate.colour
     record = build_record(
         bench.version,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stit_vfx import keys
 from stit_vfx.alignment import Aligned, crop_of, cuts_of, landmarks_of, weights_of
 from stit_vfx.bench import Bench
 from stit_vfx.cache import Entry, content_key
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def invert_key(bench: Bench, aligned: Aligned) -> str:
-    settings = bench.job.settings_for("invert")
-    if not bench.pack.model.encodes:
+    settings, encodes = bench.job.settings_for("invert"), bench.pack.model.encodes
+    if not encodes:
         settings = {**settings, "project": project_settings(bench).as_dict()}
-    return content_key("invert", settings=settings, upstream=[aligned.key], models=bench.pack.sha256)
+    models = keys.part_keys(bench.pack.spec, keys.INVERT if encodes else keys.PROJECT)
+    return content_key("invert", settings=settings, upstream=[aligned.key], models=models)
 
 
 def project_settings(bench: Bench) -> ProjectSettings:

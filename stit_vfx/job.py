@@ -8,7 +8,6 @@ variables; unknown keys are refused, so that a misspelt setting is an error and 
 from __future__ import annotations
 
 import json
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -31,8 +30,9 @@ from stit_vfx.canonical import canonical_data, canonical_json
 from stit_vfx.document import read_document
 from stit_vfx.errors import FrameRangeError, JobError, JobFieldError, JobVersionError
 from stit_vfx.job_errors import job_error
+from stit_vfx.job_layers import merged, resolved, with_folder, with_preset
 from stit_vfx.options import STEPS
-from stit_vfx.presets import PRESETS, preset_fields
+from stit_vfx.presets import PRESETS
 from stit_vfx.words import parse_edit, parse_face, shot_name_of
 
 SCHEMA = "stit.job/1"
@@ -280,12 +280,12 @@ class Job(_Section):
         """Read a job file. Relative paths in it start at its own folder.
 
         `changes` is a nested mapping laid over the file before it is checked (a command line's flags);
-        its relative paths start at the working folder.
+        its relative paths start at the working folder. A preset in it lies over the file and under the rest.
         """
         path = Path(path)
-        data = read_document(path)
-        data = _resolved(_with_folder(data), path.absolute().parent)
-        return cls.from_data(_merged(data, _resolved(changes or {}, Path.cwd())), where=path)
+        data = with_preset(read_document(path))
+        data = resolved(with_folder(data, Output().folder), path.absolute().parent)
+        return cls.from_data(merged(data, resolved(with_preset(changes or {}), Path.cwd())), where=path)
 
     @classmethod
     def from_data(
@@ -296,10 +296,8 @@ class Job(_Section):
         `preset` in it names fields that hold where nothing else is said (`stit_vfx.presets`).
         """
         _check_version(data, where)
-        if "preset" in data:
-            rest = {name: value for name, value in data.items() if name != "preset"}
-            data = _merged(preset_fields(data["preset"]), rest)
-        data = _resolved(_with_folder({**data, "schema": SCHEMA}), base or Path.cwd())
+        data = with_preset(data)
+        data = resolved(with_folder({**data, "schema": SCHEMA}, Output().folder), base or Path.cwd())
         if data.get("shot") is None:
             data["shot"] = shot_name_of(str(data.get("plate", "")))
         try:
@@ -346,7 +344,7 @@ class Job(_Section):
 
     def replace(self, changes: Mapping[str, Any]) -> Job:
         """A checked copy with a nested mapping of changes laid over it."""
-        return self.from_data(_merged(self.to_data(), changes))
+        return self.from_data(merged(self.to_data(), changes))
 
     def frame_numbers(self) -> tuple[int, ...]:
         """Frames to deliver. Empty while `frames` is null (see `with_defaults`)."""
@@ -384,7 +382,8 @@ class Job(_Section):
 
         Paths are left out: what is *in* a plate, quad file, hold-out or pack belongs to a key's `inputs` and
         `models`. What a step gets from earlier steps is in their keys. With `frame`, `edit` reads only that
-        frame's strengths, so a key moved at 1040 leaves 1001 as it is.
+        frame's strengths, so a key moved at 1040 leaves 1001 as it is. The numbers of invert, tune and stitch
+        depend on the pack too; `TuneSettings.decide` and its like have them.
         """
         if step not in STEPS:
             raise ValueError(f"no step {step!r}")
@@ -403,18 +402,16 @@ class Job(_Section):
         return {}
 
     def _read_by_tune(self, _frame: int | None) -> dict[str, Any]:
-        frames = self.tune.frames or self.frames
-        return {**self.tune.model_dump(), "frames": frames, "quality": self.quality, "seed": self.seed}
+        return {"frames": self.tune.frames or self.frames}
 
     def _read_by_edit(self, frame: int | None) -> dict[str, Any]:
         if frame is None:
             return {"edits": [edit.model_dump() for edit in self.edits]}
-        return {"edits": [[_what(edit), edit.at(frame), edit.layers] for edit in self.edits]}
+        moving = [[_what(edit), edit.at(frame), edit.layers] for edit in self.edits if edit.at(frame) != 0]
+        return {"edits": sorted(moving, key=canonical_json)}  # they add up, in any order
 
     def _read_by_stitch(self, _frame: int | None) -> dict[str, Any]:
-        # The put-back decides what the border is stitched to.
-        stitch = self.stitch.model_dump()
-        return {**stitch, "putback": self.putback, "quality": self.quality, "seed": self.seed}
+        return {}
 
     def _read_by_composite(self, _frame: int | None) -> dict[str, Any]:
         matte = self.matte.model_dump(include={"grow", "soften", "feather"})
@@ -456,48 +453,6 @@ def _check_version(data: Mapping[str, Any], where: str | Path | None) -> None:
             where=where,
             hint="Update stit_vfx, or write the job for this version",
         )
-
-
-def _with_folder(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The default output folder written in, so that it too starts at the job file."""
-    output = data.get("output", {})
-    if not isinstance(output, Mapping) or "folder" in output:
-        return dict(data)
-    return {**data, "output": {**output, "folder": Output().folder}}
-
-
-def _resolved(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Relative paths made absolute. Values of a wrong type are left for the schema to refuse."""
-    data = dict(data)
-    for section, field in (
-        ("", "plate"),
-        ("", "quads"),
-        ("", "pack"),
-        ("", "tuned"),
-        ("matte", "holdout"),
-        ("output", "folder"),
-    ):
-        holder = data.get(section) if section else data
-        if (
-            not isinstance(holder, dict)
-            or not isinstance(holder.get(field), str)
-            or not holder[field].strip()
-        ):
-            continue
-        # A pack without a slash is a name to search for, not a place.
-        if field != "pack" or re.search(r"[/\\]", holder[field]):
-            holder = {**holder, field: os.path.normpath(os.path.join(base, holder[field]))}
-            data = {**data, section: holder} if section else holder
-    return data
-
-
-def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(data)
-    for name, value in changes.items():
-        # A face is one choice, not a set of settings: a new point does not keep an old box.
-        nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and name != "face"
-        merged[name] = _merged(merged[name], value) if nested else value
-    return merged
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from stit_vfx import keys
 from stit_vfx.alignment import (
     Aligned,
     aligned_from,
@@ -38,6 +39,7 @@ from stit_vfx.cache import Entry, content_key
 from stit_vfx.errors import FaceLostError, PlateError, StitError
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.inversion import find_codes, invert_key
+from stit_vfx.memory import kept_frames
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.terms import terms_used
 
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
     from stit_vfx.steps.tune import TuneFrame
     from stit_vfx.tuned import Tuned
 
-# Frames that the tune step keeps in memory, so that a short shot is read once.
-KEPT_FRAMES = 48
 # Relative cost of the steps per frame on a processor; only the progress bar reads them.
 COST = {"align": 0.3, "invert": 0.05, "tune": 3.6, "edit": 0.01, "stitch": 4.1, "composite": 0.85}
 # The same of a first step of optimisation, where the pack has no encoder.
@@ -200,10 +200,15 @@ def tune(bench: Bench, aligned: Aligned, inverted: Inverted) -> str:
 
 
 def tune_key(bench: Bench, inverted_key: str) -> str:
-    settings = bench.job.settings_for("tune")
+    from stit_vfx.steps.tune import TuneSettings
+
+    job, models = bench.job, keys.part_keys(bench.pack.spec, keys.TUNE)
     if bench.tuned is not None:
-        settings = {"tuned": bench.tuned_sha256}
-    return content_key("tune", settings=settings, upstream=[inverted_key], models=bench.pack.sha256)
+        given = {"tuned": bench.tuned_sha256}
+        return content_key("tune", settings=given, upstream=[inverted_key], models=models)
+    how = TuneSettings.of(job, bench.pack.model).decide(len(job.tune_frames()))
+    settings = {**job.settings_for("tune"), "how": how}
+    return content_key("tune", settings=settings, upstream=[inverted_key], models=models)
 
 
 def _tuned(
@@ -244,7 +249,7 @@ def frame_loader(bench: Bench, aligned: Aligned, inverted: Inverted) -> Callable
 
     model = bench.pack.model
 
-    @lru_cache(maxsize=KEPT_FRAMES)
+    @lru_cache(maxsize=kept_frames(model.resolution))
     def load(frame: int) -> TuneFrame:
         crop, code, quad = crop_of(bench, aligned, frame), inverted.codes[frame], aligned.quads[frame][None]
         maps = model.maps(shapes_of([code]), quad)
@@ -291,7 +296,8 @@ def edit(bench: Bench, inverted: Inverted) -> dict[int, Edited]:
     for frame in bench.frames:
         if frame in inverted.codes:
             settings = bench.job.settings_for("edit", frame=frame)
-            key = content_key("edit", settings=settings, upstream=[inverted.key], models=bench.pack.sha256)
+            models = keys.edit_keys(bench.pack.spec, bench.job, frame)
+            key = content_key("edit", settings=settings, upstream=[inverted.key], models=models)
             moves = bench.moves_at(frame)
             code = inverted.codes[frame]
             edited[frame] = Edited(key, bench.pack.model.move(code, moves) if moves else code, bool(moves))
@@ -329,8 +335,12 @@ def stitch(
 
 def stitch_entry(bench: Bench, edited: Edited, tuned_key: str, frame: int) -> Entry:
     """Where a frame's stitched pictures lie, or will lie."""
-    settings = bench.job.settings_for("stitch")
-    key = content_key("stitch", settings=settings, upstream=[tuned_key, edited.key])
+    from stit_vfx.steps.stitch import StitchSettings
+
+    how = StitchSettings.of(bench.job, bench.pack.model).decide()
+    settings = {**bench.job.settings_for("stitch"), "how": how}
+    models = keys.part_keys(bench.pack.spec, keys.STITCH)
+    key = content_key("stitch", settings=settings, upstream=[tuned_key, edited.key], models=models)
     return bench.shot.entry("stitch", key, frame=frame)
 
 
@@ -427,8 +437,9 @@ def composite_key(
     inputs = {"plate": bench.fingerprints.of(frame), "holdout": bench.holdout_fingerprint(frame)}
     # Every comp carries the pack's terms.
     terms = {"pack": bench.pack.name, "terms": list(terms_used(bench.pack.spec, bench.job))}
-    settings = {**bench.job.settings_for("composite"), **terms}
-    return content_key("composite", settings=settings, upstream=upstream, inputs=inputs)
+    settings = {**bench.job.settings_for("composite"), **terms, "trust": bench.pack.spec.trust}
+    models = keys.part_keys(bench.pack.spec, keys.COMPOSITE)
+    return content_key("composite", settings=settings, upstream=upstream, inputs=inputs, models=models)
 
 
 def _change(

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from stit_vfx import alignment, pipeline
-from stit_vfx.bench import Bench, memory_need_mb, open_bench
+from stit_vfx.bench import Bench, open_bench
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.inversion import invert_key
 from stit_vfx.job import Job
+from stit_vfx.memory import memory_need_mb
 from stit_vfx.options import STEPS, RunOptions
 from stit_vfx.steps.invert import codes_from_arrays
 

@@ -12,22 +12,23 @@ from typing import Any
 from stit_vfx.errors import JobFieldError
 
 # "Stitch it in Time" as published: constant rates, the generator's own pixels, a matte without softening.
-_PAPER: dict[str, Any] = {
-    "tune": {"schedule": "paper"},
-    "putback": "replace",
-    "matte": {"grow": 0.0, "soften": 0.0},
+_ALIGN = {"centre_sigma": 1.0, "axes_sigma": 3.0, "scale": 1.0}
+_TUNE = {"schedule": "paper", "steps": 80, "lr": 3e-5, "locality": False}
+_STITCH = {
+    **{"enabled": True, "steps": 100, "lr": 3e-4, "content": 0.01, "threshold": 0.0},
+    **{"l1": False, "whole_image_border": False, "inner": 0, "outer": 50},
+}
+_PAPER: Mapping[str, Any] = {
+    **{"align": _ALIGN, "tune": _TUNE, "stitch": _STITCH},
+    **{"putback": "replace", "matte": {"grow": 0.0, "soften": 0.0, "feather": 0}},
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": _PAPER,
     # Drawn faces: landmarks jump with the drawing, and the generator has further to go.
-    "animation": {
-        **_PAPER,
-        "align": {"centre_sigma": 0.0},
-        "tune": {"schedule": "paper", "steps": 240},
-    },
+    "animation": {**_PAPER, "align": {**_ALIGN, "centre_sigma": 0.0}, "tune": {**_TUNE, "steps": 240}},
     # The edit without stitching tuning, put back within the face's own edge.
-    "naive": {**_PAPER, "stitch": {"enabled": False, "outer": 0}},
+    "naive": {**_PAPER, "stitch": {**_STITCH, "enabled": False, "outer": 0}},
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stit_vfx.errors import FrameRangeError
 from stit_vfx.events import Reporter
@@ -26,9 +26,7 @@ def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter
 
     if job.frames is not None and frame not in job.frame_numbers():
         raise FrameRangeError(f"frame {frame} is not one of the job's", hint=f"The job has {job.frames}")
-    alone = job.replace(
-        {"frames": str(frame), "tune": {"frames": str(frame), "schedule": "default"}, "quality": "draft"}
-    )
+    alone = job.replace(_drafted(job, frame))
     with TemporaryDirectory(prefix="stit-preview-") as folder:
         result = run(alone, out=Path(folder), reporter=reporter, cancel=reporter.cancel, options=options)
         shot = Shot.at(Path(folder) / f"{job.shot}.stit")
@@ -37,3 +35,13 @@ def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter
 
     atomic_bytes(target, picture)
     return target
+
+
+def _drafted(job: Job, frame: int) -> dict[str, Any]:
+    """What of the job is done otherwise. The published schedule's numbers mean hours; they are not kept."""
+    tune: dict[str, Any] = {"frames": str(frame), "schedule": "default"}
+    stitch: dict[str, Any] = {}
+    if job.tune.schedule == "paper":
+        tune |= {"steps": None, "lr": None, "locality": False}
+        stitch = {"steps": None, "threshold": None}
+    return {"frames": str(frame), "tune": tune, "stitch": stitch, "quality": "draft"}

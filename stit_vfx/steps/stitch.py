@@ -12,8 +12,8 @@ before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -85,6 +85,10 @@ class StitchSettings:
             inner=job.stitch.inner,
             surroundings="plate" if job.putback == "replace" else "recon",
         )
+
+    def decide(self) -> dict[str, Any]:
+        """The numbers that decide the result, for content keys: none but that, where nothing is stitched."""
+        return asdict(self) if self.steps else {"steps": 0}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -113,6 +113,16 @@ class TuneSettings:
         if self.schedule == "paper":
             return (self.steps or PAPER_EPOCHS) * frames
         return self.steps or min(max(STEPS * frames, FEWEST), MOST)
+
+    def decide(self, frames: int) -> dict[str, Any]:
+        """The numbers that decide the result for a shot of so many frames, for content keys."""
+        idle = {"checkpoint_every", "cache_mb"}
+        if not self.tolerance:
+            idle |= {"window", "tolerance"}
+        if self.schedule == "paper" and self.locality is None:
+            idle |= {"seed"}  # nothing is drawn
+        told = {**asdict(self), "steps": self.updates(frames)}
+        return {name: value for name, value in told.items() if name not in idle}
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of an update: constant as published, else a half cosine down to a tenth."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stit_vfx.errors import FrameRangeError, JobFieldError, PackFormatError
+from stit_vfx.errors import FrameRangeError, JobFieldError, MissingPartError, PackFormatError
 from stit_vfx.job import Job
 from stit_vfx.options import RunOptions
 from stit_vfx.pipeline import edit_shot
@@ -156,13 +156,20 @@ def test_nobody_looks_for_the_face_of_a_tuned_shot_where_a_parser_gives_the_matt
         raise AssertionError("somebody looked for the face")
 
     monkeypatch.setattr(load.Pack, "parser", Everything())
+
+    def absent(*_: Any) -> Any:
+        raise MissingPartError("no face finder is on this machine")
+
     monkeypatch.setattr("stit_vfx.face.track.track_faces", never)
-    monkeypatch.setattr(bench.Bench, "finder", property(never))
-    monkeypatch.setattr("stit_vfx.delivery.finish", lambda *_: {})
+    monkeypatch.setattr(bench.Bench, "finder", property(absent))
     job = tuned_job(tuned, plate, pack, tmp_path)
     assert plan(job, out=tmp_path, options=RunOptions(device="cpu")).steps[0].todo == 4
-    assert edit_shot(job, out=tmp_path, device="cpu").exit_status == 0
+    result = edit_shot(job, out=tmp_path, device="cpu")
+    assert (result.exit_status, result.measured) == (0, {})
     assert (matte(tmp_path, 1001) > 0).sum() > 20_000
+    version = Shot.at(tmp_path / "sh010.stit").find_version()
+    record = json.loads((version.out / "provenance.json").read_text())
+    assert list(record["models"]) == ["pack tiny"]
 
 
 def test_a_job_of_a_tuned_shot_waits_for_its_edits(

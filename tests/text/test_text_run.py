@@ -14,12 +14,13 @@ from click.testing import CliRunner, Result
 from tiny_text import expected_direction
 
 from stit_vfx import pipeline
-from stit_vfx.bench import memory_need_mb, open_bench
+from stit_vfx.bench import open_bench
 from stit_vfx.cli import stit
 from stit_vfx.demo import write_plate
 from stit_vfx.errors import JobError, JobFieldError, UnknownDirectionError
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Job
+from stit_vfx.memory import memory_need_mb
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.load import load_pack
 from stit_vfx.packs.model import Code
