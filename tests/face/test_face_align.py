@@ -13,7 +13,7 @@ from stit_vfx.face.align import (
     track_quads,
 )
 from stit_vfx.face.track import FaceTrack
-from stit_vfx.plate.warp import apply_matrix, crop_matrix, grid, sample
+from stit_vfx.plate.warp import apply_matrix, coverage, crop_matrix, grid, sample
 
 SQUARE = [[10, 20], [10, 60], [50, 60], [50, 20]]
 
@@ -52,6 +52,33 @@ def test_float_crop_is_the_published_8_bit_crop_within_its_truncation(published)
     error = bilinear[inner] - published["crop256_f0"][inner]
     assert np.abs(error - 0.5).max() < 1.5
     assert abs(error.mean() - 0.5) < 0.05
+
+
+def _bilinear(frame, quad, size):
+    points = apply_matrix(np.linalg.inv(crop_matrix(quad, size)), grid((0, 0, size, size)))
+    return sample(frame.astype(np.float32), points)
+
+
+def test_a_later_frames_crop_is_the_published_one(published):
+    # Frame i is the first one, rolled to the right by 2i px.
+    frame = np.roll(published["frame0"], 18, axis=1)
+    ours = _bilinear(frame, published["quads_c1.0_xy3.0"][9], 256)
+    assert np.abs((ours - published["crop256_f9"])[8:-8, 8:-8] - 0.5).max() < 1
+
+
+def test_a_crop_larger_than_the_face_is_the_published_one(published):
+    ours = _bilinear(published["frame0"], published["quads_c1.0_xy3.0"][0], 1024)[::16, ::16]
+    error = ours - published["crop1024_f0_sub"]
+    assert np.abs(error - 0.5).max() < 1
+    assert abs(error.mean() - 0.5) < 0.01
+
+
+def test_a_crop_that_leaves_the_frame_is_the_published_one_where_there_are_pixels(published):
+    ours = _bilinear(published["frame0"], published["quad_oob"], 128)
+    inside = coverage(published["quad_oob"], 128, published["frame0"].shape[:2]) > 0
+    assert 0.2 < inside.mean() < 0.98
+    assert np.abs((ours - published["crop128_oob"])[inside] - 0.5).max() < 1
+    assert (published["crop128_oob"][~inside] == 0).all()
 
 
 def test_smoothing_never_crosses_a_cut():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stit_vfx.plate.warp import uncrop
+from stit_vfx.steps.image import to_code
 from stit_vfx.steps.masks import feathered_px
 
 
@@ -66,3 +67,9 @@ def test_a_feathered_paste_is_the_published_one_up_to_its_rounding(vectors, past
     difference = np.abs(vectors("paste", "paste_mask_r12").numpy() - ours)[inside]
     assert np.percentile(difference, 99) < 1.5
     assert difference.max() < 3
+
+
+def test_8_bit_pictures_of_a_generators_output_round_as_published(vectors):
+    for picture, rounded in (("x", "tensor2pil"), ("half", "half_tensor2pil")):
+        ours = np.rint(np.clip(to_code(vectors("conv8", picture))[0], 0, 1) * np.float32(255))
+        assert np.array_equal(ours, vectors("conv8", rounded).numpy())

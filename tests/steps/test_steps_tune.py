@@ -49,9 +49,15 @@ def test_published_loop_agrees_with_reference(model, load, vectors, meta, name):
     np.testing.assert_allclose(result.losses, losses, rtol=1e-4)
     image = model.synthesize(vectors("pti", "pivots"), None)
     torch.testing.assert_close(image, vectors("pti", f"{name}/img_after"), rtol=1e-4, atol=1e-3)
-    for key in ("b4.const", "b16.conv1.noise_strength", "b32.conv0.affine.bias", "b64.torgb.bias"):
+    for key in (
+        "b4.const",
+        "b16.conv1.weight",
+        "b16.conv1.noise_strength",
+        "b32.conv0.affine.bias",
+        "b64.torgb.bias",
+    ):
         ours, theirs = result.weights[f"synthesis.{key}"], vectors("pti", f"{name}/after/synthesis.{key}")
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-4)
 
 
 def test_locality_looks_where_the_published_one_does(model, load, vectors, meta):
