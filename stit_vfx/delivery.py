@@ -170,7 +170,7 @@ def _write_provenance(bench: Bench, measured: Mapping[str, Any]) -> None:
     models: dict[str, dict[str, Any]] = {f"pack {pack.name}": pack_record(pack.spec, bench.job)}
     if (finder := judge(bench)) is not None:
         terms = {"licence": finder.licence, "commercial_use": finder.commercial_use}
-        models[f"landmarks {finder.name}"] = terms
+        models[f"landmarks {finder.name}"] = {**terms, "sha256": dict(finder.sha256)}
     colour = bench.plate.colour
     record = build_record(
         bench.version,

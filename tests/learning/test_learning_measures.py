@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ class Painted:
     """Reads an open mouth off the brightness of a picture's red: a finder with a known answer."""
 
     name, licence = "painted", "none"
-    sha256 = {"painted.dat": "0" * 64}
+    sha256: ClassVar = {"painted.dat": "0" * 64}
 
     def __init__(self, face: np.ndarray) -> None:
         self.face = face

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -141,7 +141,7 @@ class Everywhere:
     """Finds a face in the middle of every picture that is not black."""
 
     name, licence = "everywhere", "none"
-    sha256 = {"painted.dat": "0" * 64}
+    sha256: ClassVar = {"painted.dat": "0" * 64}
 
     def __init__(self, landmarks: np.ndarray) -> None:
         self.landmarks = landmarks

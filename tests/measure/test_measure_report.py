@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ class ScriptedFinder:
     """The face that pixel (0, 0) names: red moves it right, green widens its mouth, blue 255 hides it."""
 
     name, licence = "scripted", "none"
-    sha256 = {"painted.dat": "0" * 64}
+    sha256: ClassVar = {"painted.dat": "0" * 64}
 
     def __init__(self, landmarks):
         self._landmarks = landmarks
