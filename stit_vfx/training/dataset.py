@@ -31,7 +31,8 @@ class Shard:
     """n pictures: `image` (n, S, S, 3) uint8 sRGB-coded, `cover` (n, S, S) uint8 share of the person.
 
     Shape codes, in px of the picture: `identity` (n, K), `expression` (n, E), `rotation` (n, 3, 3),
-    `scale` (n,), `translation` (n, 2).
+    `scale` (n,), `translation` (n, 2). `label` (n, S, S) uint8, index into `faces.LABELS`; `landmarks`
+    (n, 68, 2) px.
     """
 
     image: Array
@@ -41,6 +42,8 @@ class Shard:
     rotation: Array
     scale: Array
     translation: Array
+    label: Array
+    landmarks: Array
 
     def __len__(self) -> int:
         return len(self.image)
@@ -61,6 +64,8 @@ def draw_shard(studio: Studio, seed: int, indices: range, size: int) -> Shard:
                 picture.camera.rotation,
                 picture.camera.scale,
                 picture.camera.translation,
+                picture.label,
+                picture.landmarks.astype(np.float32),
             )
         )
     return Shard(*(np.stack(column) for column in zip(*rows, strict=True)))

@@ -92,6 +92,8 @@ class Barber:
         if face.hair.beard > 0 and face.hair.beard_length > 0.12:
             coats.append(self._beard_coat(face.hair))
         out = [shell for coat in coats for shell in self._shells(coat, points, normals)]
+        if face.hair.fringe > 0 and not face.obstacles.hat:
+            out += self._fringe(face.hair, points, normals)
         return [*out, curtain(face.hair, points)] if face.hair.long and not face.hair.bald else out
 
     def _short(self, hair: Hair, normals: Array) -> Coat:
@@ -105,8 +107,54 @@ class Barber:
         distance = np.linalg.norm(self._from_crown, axis=1)
         turn = np.arctan2(self._from_crown[:, 0] - 1.5 * hair.side, self._from_crown[:, 2])
         strand = np.stack([turn / (2 * np.pi) * 2048, distance * 14], 1)
+        strand[:, 0] += hair.curl * 26 * np.sin(distance * 2.6 + 5 * np.sin(turn * 9))
+        length = length * (1 + 0.35 * hair.curl * np.sin(distance * 3.1 + turn * 21))
         lean = 0.35 * self._combed(hair, normals)
         return Coat(self._scalp, length, np.clip(above / 1.3, -1, 1), lean, strand, SHELLS, 0.55, HAIR)
+
+    @cached_property
+    def _forehead(self) -> tuple[Array, Array, Array, Array]:
+        """Azimuth and progress (rows, columns) of a sheet over the forehead, the nearest vertex of the skin
+        to each of its points, and triangles."""
+        from scipy.spatial import cKDTree
+
+        around, down, triangles = curtain_grid()
+        around = around / np.pi * np.radians(64)
+        skin = np.flatnonzero(self.head.source.part("skin"))
+        heads = self.head.source.neutral[skin]
+        flat = np.stack([azimuth(heads) * 9, heads[:, 1]], 1)
+        front = heads[:, 2] > -3
+        height = 12.2 - 8.1 * down
+        place = np.stack([around * 9, height], -1).reshape(-1, 2)
+        return around, down, skin[front][cKDTree(flat[front]).query(place)[1]], triangles
+
+    def _fringe(self, hair: Hair, points: Array, normals: Array) -> list[Surface]:
+        """Two layers of hair that hang over the forehead, combed to a side, with ragged ends."""
+        around, down, nearest, triangles = self._forehead
+        end = (
+            (1.6 + hair.fringe)
+            / 8.1
+            * (1 + 0.25 * np.sin(around * 7 + hair.side * 9) * (0.4 + abs(hair.sweep)))
+        )
+        end = end * np.interp(np.degrees(around) * np.sign(hair.side), [-64, -20, 64], [0.7, 1, 1.5])
+        rest = np.clip((down - end) / 0.12, -1, 1).ravel() * 0.55 + 0.42
+        gap = np.clip((np.abs(np.degrees(around)) - 52) / 12, 0, 1).ravel()
+        slant = around * 9 + 2.2 * hair.side * down
+        strand = np.stack([slant.ravel() / 9 / (2 * np.pi) * 2048, down.ravel() * 260], 1)
+        strand[:, 0] += hair.curl * 14 * np.sin(down.ravel() * 21 + 3 * around.ravel())
+        return [
+            Surface(
+                points=points[nearest] + normals[nearest] * (0.35 + 0.4 * t),
+                normals=normals[nearest],
+                canonical=np.full((len(nearest), 3), np.nan, np.float32),
+                sky=np.full(len(nearest), 0.75),
+                threshold=np.maximum(rest + gap + 0.25 * t, 1e-3),
+                strand=strand + np.array([37 * t, 0]),
+                triangles=triangles,
+                parts=np.full(len(triangles), HAIR, np.int8),
+            )
+            for t in (0.0, 1.0)
+        ]
 
     def _combed(self, hair: Hair, normals: Array) -> Array:
         """(V, 3) direction of the strands: away from the crown along the skin; at the front, as combed."""
@@ -194,9 +242,9 @@ def _curtain_points(hair: Hair, points: Array, around: Array, down: Array) -> Ar
     crown, fall = np.clip(down / 0.4, 0, 1), np.clip((down - 0.4) / 0.6, 0, 1)
     radius = np.sin(crown * np.pi / 2) ** 0.8 * (1 + 0.05 * hair.length + 0.14 * fall)
     height = top - (top - 3.5) * (1 - np.cos(crown * np.pi / 2)) + (end - 3.5) * fall
-    waves = 1 + (0.02 + 0.02 * abs(hair.sweep)) * np.sin(around * 23 + 3 * hair.side) * np.clip(
-        down - 0.2, 0, 1
-    )
+    waves = 1 + (0.02 + 0.02 * abs(hair.sweep) + 0.05 * hair.curl) * np.sin(
+        around * 23 + 3 * hair.side
+    ) * np.clip(down - 0.2, 0, 1)
     x = np.sin(around) * radius * (half_width + 0.5 + 0.4 * hair.length) * waves
     z = np.cos(around) * radius * depth * 0.92 * waves - 1.2
     return np.stack([x, height, z], -1).reshape(-1, 3)

@@ -17,7 +17,7 @@ from stit_vfx.training.source import PARTS, FaceSource
 SKIN, SOCKET, GUM, TEETH, EYE, LASH = (
     PARTS.index(n) for n in ("skin", "socket", "gum", "teeth", "eye", "lash")
 )
-HAIR, BEARD, TORSO, FRAME = 10, 11, 12, 13
+HAIR, BEARD, TORSO, FRAME, HAT, HAND, THING = range(10, 17)
 
 CHART_SIZE = 640
 HALF_WIDTH_CM, HALF_HEIGHT_CM = 11.0, 15.0  # the cylinder chart: arc to the sides, height

@@ -21,11 +21,16 @@ _AMBIENT = 0.282095
 
 @dataclass(frozen=True)
 class Lighting:
-    """`sh` (9, 3) linear RGB irradiance, `key` unit direction to the main light, `exposure` gain."""
+    """`sh` (9, 3) linear RGB irradiance, `key` unit direction to the main light, `exposure` gain.
+
+    `hard` 0..1: share of the main light, `key_colour` (3,), that comes from a point and so casts shadows.
+    """
 
     sh: Array
     key: Array
     exposure: float
+    key_colour: Array
+    hard: float
 
 
 def sh_basis(normals: Array) -> Array:
@@ -70,12 +75,15 @@ def draw_lighting(rng: Rng) -> Lighting:
     sh = ambient(rng.uniform(0.18, 0.60) * np.exp(rng.standard_normal(3) * 0.05))
     azimuth = rng.uniform(-1.3, 1.3)
     key = direction(azimuth, rng.uniform(-0.1, 1.1))
-    sh = sh + directional(key, _colour(rng, 0.25, 0.85, 0.06))
+    key_colour = _colour(rng, 0.25, 0.85, 0.06)
+    sh = sh + directional(key, key_colour)
     fill, has_fill = direction(-azimuth + rng.normal(0, 0.5), rng.uniform(-0.4, 0.8)), rng.random() < 0.7
     sh = sh + has_fill * directional(fill, _colour(rng, 0.04, 0.30, 0.08))
     rim, has_rim = direction(np.pi + rng.normal(0, 0.9), 0.4), rng.random() < 0.25
     sh = sh + has_rim * directional(rim, _colour(rng, 0.15, 0.6, 0.08))
-    return Lighting(sh=sh, key=key, exposure=float(np.exp(rng.normal(0, 0.18))))
+    exposure = float(np.exp(rng.normal(0, 0.18)))
+    is_hard, hard = rng.random() < 0.4, float(rng.uniform(0.25, 1.0))
+    return Lighting(sh=sh, key=key, exposure=exposure, key_colour=key_colour, hard=hard * is_hard)
 
 
 def _colour(rng: Rng, low: float, high: float, spread: float) -> Array:

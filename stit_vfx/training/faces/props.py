@@ -12,7 +12,7 @@ from stit_vfx.training.faces.raster import Surface
 from stit_vfx.training.faces.sample import Setting
 
 _EYES_CM = (3.19, 3.45)  # centre of the left lens, on the neutral head
-_RIM_STEPS, _TUBE_STEPS = 40, 6
+_RIM_STEPS = 40
 
 
 def torso(setting: Setting, neck: Array) -> Surface:
@@ -25,24 +25,28 @@ def torso(setting: Setting, neck: Array) -> Surface:
     centre = neck.mean(0)
     x, z = centre[0] + np.sin(around) * wide, centre[2] + np.cos(around) * deep
     points = np.stack([x, height - 1.2 * np.cos(around) * (1 - down), z], -1).reshape(-1, 3)
-    return _plain(points, outward(points, triangles), triangles, TORSO)
+    return plain(points, outward(points, triangles), triangles, TORSO)
 
 
 def glasses(setting: Setting, head: Head, points: Array) -> list[Surface]:
     """Two rims, a bridge and temples before the eyes of a moved head; nothing where there are none."""
     if setting.glasses <= 0:
         return []
-    bridge = points[head.source.landmarks[27]]
-    lift = bridge - head.landmarks[27]
-    front, thick = bridge[2] + 0.35, 0.07 + 0.09 * setting.glasses
-    left = _rim(setting) + [*_EYES_CM, front] + lift * [1, 1, 0]
-    right = left * [-1, 1, 1] + 2 * lift * [1, 0, 0]
+    left, right, thick = _rims(setting, head, points)
     inner = left[left[:, 0].argmin()], right[right[:, 0].argmax()]
     lines = [left, right, np.linspace(*inner, 8) + np.array([0, 0.15, 0.1])]
     for rim, side in ((left, 1), (right, -1)):
         hinge = rim[(rim[:, 0] * side).argmax()]
         lines.append(np.linspace(hinge, [side * 8.2, hinge[1] + 0.3, -1.0], 12))
-    return [_tube(line, thick) for line in lines]
+    return [tube(line, thick, FRAME) for line in lines]
+
+
+def _rims(setting: Setting, head: Head, points: Array) -> tuple[Array, Array, float]:
+    """Both rims (n, 3) and how thick they are."""
+    bridge = points[head.source.landmarks[27]]
+    lift = bridge - head.landmarks[27]
+    left = _rim(setting) + [*_EYES_CM, bridge[2] + 0.35] + lift * [1, 1, 0]
+    return left, left * [-1, 1, 1] + 2 * lift * [1, 0, 0], 0.07 + 0.09 * setting.glasses
 
 
 def _rim(setting: Setting) -> Array:
@@ -55,24 +59,32 @@ def _rim(setting: Setting) -> Array:
     return np.stack([x, y, -0.012 * (x + _EYES_CM[0]) ** 2], 1)
 
 
-def _tube(line: Array, radius: float) -> Surface:
+def lenses(setting: Setting, head: Head, points: Array) -> list[Array]:
+    """The outlines (n, 3) of both lenses of a moved head; none without glasses."""
+    if setting.glasses <= 0:
+        return []
+    left, right, _ = _rims(setting, head, points)
+    return [left, right]
+
+
+def tube(line: Array, radius: float, part: int, *, steps: int = 6) -> Surface:
     """A round tube along a line (n, 3); its section lies across the viewing direction of a front view."""
     along = np.gradient(line, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
     first = np.cross(along, [0.31, 0.17, 1.0])
     first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-9
     second = np.cross(along, first)
-    angle = np.linspace(0, 2 * np.pi, _TUBE_STEPS, endpoint=False)[:, None, None]
+    angle = np.linspace(0, 2 * np.pi, steps, endpoint=False)[:, None, None]
     ring = radius * (np.cos(angle) * first + np.sin(angle) * second)
     points = (line + ring).transpose(1, 0, 2).reshape(-1, 3)
-    i, k = np.meshgrid(np.arange(len(line) - 1), np.arange(_TUBE_STEPS), indexing="ij")
-    a, b = i * _TUBE_STEPS + k, i * _TUBE_STEPS + (k + 1) % _TUBE_STEPS
-    c, d = a + _TUBE_STEPS, b + _TUBE_STEPS
+    i, k = np.meshgrid(np.arange(len(line) - 1), np.arange(steps), indexing="ij")
+    a, b = i * steps + k, i * steps + (k + 1) % steps
+    c, d = a + steps, b + steps
     triangles = np.stack([a, b, d, a, d, c], -1).reshape(-1, 3).astype(np.int32)
-    return _plain(points, ring.transpose(1, 0, 2).reshape(-1, 3) / radius, triangles, FRAME)
+    return plain(points, ring.transpose(1, 0, 2).reshape(-1, 3) / radius, triangles, part)
 
 
-def _plain(points: Array, normals: Array, triangles: Array, part: int) -> Surface:
+def plain(points: Array, normals: Array, triangles: Array, part: int) -> Surface:
     """A surface without strands."""
     count = len(points)
     return Surface(
@@ -98,8 +110,18 @@ def backdrop(seed: int, size: int) -> Array:
         colour = base * np.exp(rng.normal(0, 0.7) + rng.standard_normal(3) * 0.18)
         corner, extent = rng.uniform(-0.2, 1.0, 2) * size, rng.uniform(0.05, 0.7, 2) * size
         image = _stamp(image, corner, corner + extent, np.clip(colour, 0, 1.2), round_=rng.random() < 0.4)
-    blur = rng.uniform(0.006, 0.09) * size
+    image = image * np.exp(_pattern(rng, x, y))[..., None]
+    blur = rng.uniform(0.002, 0.09) * size
     return np.clip(cv2.GaussianBlur(image, (0, 0), blur, borderType=cv2.BORDER_REPLICATE), 0, 1.2)
+
+
+def _pattern(rng: np.random.Generator, x: Array, y: Array) -> Array:
+    """Log of a wall's own pattern: stripes or tiles, often none."""
+    drawn, turn, period = rng.random() < 0.4, rng.uniform(0, np.pi), rng.uniform(0.03, 0.3)
+    along, across = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
+    stripes = np.sign(np.sin(2 * np.pi * along / period))
+    tiles = stripes * np.sign(np.sin(2 * np.pi * across / period)) if rng.random() < 0.5 else stripes
+    return drawn * rng.uniform(0.02, 0.5) * tiles
 
 
 def _stamp(image: Array, low: Array, high: Array, colour: Array, *, round_: bool) -> Array:

@@ -62,7 +62,10 @@ class Skin:
 
 @dataclass(frozen=True)
 class Hair:
-    """`length` and `rise` of the hairline in centimetres; `long` adds a curtain down to `fall` (0..1)."""
+    """`length` and `rise` of the hairline in centimetres; `long` adds a curtain down to `fall` (0..1).
+
+    `curl` 0..1 ruffles it; `fringe` is how far hair hangs over the forehead, in centimetres, 0 for none.
+    """
 
     colour: Array
     grey: float
@@ -79,11 +82,13 @@ class Hair:
     opening: float
     beard: float
     beard_length: float
+    curl: float = 0.0
+    fringe: float = 0.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Clothes, backdrop and what is on the nose."""
+    """Clothes, backdrop and what is on the nose. `tint` 0..1: how dark the lenses are."""
 
     cloth: Array
     collar: float
@@ -91,6 +96,19 @@ class Setting:
     glasses: float
     glasses_colour: Array
     lens: tuple[float, float, float]
+    tint: float = 0.0
+    glare: float = 0.0
+
+
+@dataclass(frozen=True)
+class Obstacles:
+    """What hides a part of the head. `hat` is a kind or ""; `hand` and `thing` are seeds, 0 for none."""
+
+    hat: str = ""
+    hat_colour: Array = field(default_factory=lambda: np.full(3, 0.2))
+    hat_low: float = 0.0
+    hand: int = 0
+    thing: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Face:
     noise_seed: int
     grain: float
     blur: float = field(default=0.0)
+    obstacles: Obstacles = field(default_factory=Obstacles)
 
     @property
     def controls(self) -> dict[str, float]:
@@ -151,6 +170,17 @@ def draw_face(rng: Rng) -> Face:
     age = float(rng.beta(1.3, 1.6))
     dark = float(rng.random() ** 1.3)
     smile, expression = _draw_expression(rng)
+    face = _draw_rest(rng, woman=woman, age=age, dark=dark, smile=smile, expression=expression)
+    hair, setting = _draw_style(rng, face.hair, woman=woman), _draw_lenses(rng, face.setting)
+    turned, wide = rng.random() < 0.25, float(rng.uniform(-1.1, 1.1))
+    return face.but(
+        hair=hair, setting=setting, obstacles=_draw_obstacles(rng), yaw=wide if turned else face.yaw
+    )
+
+
+def _draw_rest(
+    rng: Rng, *, woman: bool, age: float, dark: float, smile: float, expression: dict[str, float]
+) -> Face:
     return Face(
         identity=(rng.standard_normal(IDENTITY) * 0.95).astype(np.float64),
         expression=expression,
@@ -269,4 +299,29 @@ def _draw_setting(rng: Rng, age: float) -> Setting:
         glasses=_maybe(rng, 0.08 + 0.08 * age, 0.5, 1.0),
         glasses_colour=rng.random() ** 3 * np.array([0.5, 0.4, 0.3]) + 0.01,
         lens=(float(rng.uniform(2.0, 2.7)), float(rng.uniform(1.5, 2.2)), float(rng.uniform(2.0, 4.0))),
+    )
+
+
+def _draw_style(rng: Rng, hair: Hair, *, woman: bool) -> Hair:
+    """Curls, volume and a fringe on top of the cut."""
+    curl = _maybe(rng, 0.4, 0.2, 1.0)
+    volume = _maybe(rng, 0.25, 0.3, 2.6) * (0.4 + 0.6 * curl)
+    fringe = _maybe(rng, 0.45 if woman else 0.2, 1.0, 5.0)
+    return replace(hair, curl=curl, length=hair.length + volume, fringe=0.0 if hair.bald else fringe)
+
+
+def _draw_lenses(rng: Rng, setting: Setting) -> Setting:
+    worn, frame = rng.random() < 0.12, float(rng.uniform(0.3, 1.0))
+    dark, tint, glare = rng.random() < 0.25, float(rng.uniform(0.6, 0.97)), _maybe(rng, 0.5, 0.05, 0.5)
+    glasses = max(setting.glasses, frame * worn)
+    return replace(setting, glasses=glasses, tint=tint if dark else 0.06, glare=glare)
+
+
+def _draw_obstacles(rng: Rng) -> Obstacles:
+    kind = str(rng.choice(["", "beanie", "cap", "brim"], p=[0.86, 0.05, 0.05, 0.04]))
+    colour, low = rng.random(3) ** 1.8, float(rng.uniform(-0.6, 1.0))
+    hand, thing = rng.random() < 0.10, rng.random() < 0.06
+    seeds = rng.integers(1, 1 << 31, 2)
+    return Obstacles(
+        kind, np.clip(colour, 0.01, 0.9), low, int(seeds[0]) if hand else 0, int(seeds[1]) if thing else 0
     )
