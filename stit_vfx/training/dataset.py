@@ -31,7 +31,7 @@ class Shard:
     """n pictures: `image` (n, S, S, 3) uint8 sRGB-coded, `cover` (n, S, S) uint8 share of the person.
 
     Shape codes, in px of the picture: `identity` (n, K), `expression` (n, E), `rotation` (n, 3, 3),
-    `scale` (n,), `translation` (n, 2). `label` (n, S, S) uint8, index into `faces.LABELS`; `landmarks`
+    `scale` (n,), `translation` (n, 2). `label` (n, S, S) uint8, index into `shape.parts.LABELS`; `landmarks`
     (n, 68, 2) px.
     """
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stit_vfx.gan.face_reader import FaceReader, ReaderConfig, places
+from stit_vfx.shape.parts import LABELS
 from stit_vfx.training.dataset import load_shard, shards
-from stit_vfx.training.faces import LABELS
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -39,8 +39,8 @@ _WEIGHT = {
 class Recipe:
     """`steps` of `batch` crops of `size` px; rate by a half cosine; `average` of the weights is kept."""
 
-    steps: int = 8000
-    batch: int = 24
+    steps: int = 4500
+    batch: int = 16
     size: int = 128
     rate: float = 2e-3
     average: float = 0.998
@@ -88,9 +88,8 @@ def _frame(rng: Rng, source: int, size: int) -> Array:
     """(2, 3) affine matrix from the source's pixels to the crop's."""
     zoom = np.exp(rng.normal(0.05, 0.16)) * size / source
     turn = rng.normal(0, 0.22)
-    flip = 1.0
     cosine, sine = np.cos(turn) * zoom, np.sin(turn) * zoom
-    matrix = np.array([[cosine * flip, -sine, 0], [sine * flip, cosine, 0]])
+    matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0]])
     centre = np.full(2, source / 2 - 0.5)
     matrix[:, 2] = size / 2 - 0.5 + rng.normal(0, 0.05, 2) * size - matrix[:, :2] @ centre
     return matrix
@@ -189,8 +188,7 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
         for group in adam.param_groups:
             warm = min(1.0, (step + 1) / 200)
             group["lr"] = recipe.rate * warm * (0.505 + 0.495 * np.cos(np.pi * step / recipe.steps))
-        with torch.autocast("cpu", torch.bfloat16, enabled=False):
-            found = losses(network.train(), *batch_at(samples, recipe, step, held_out), weight)
+        found = losses(network.train(), *batch_at(samples, recipe, step, held_out), weight)
         adam.zero_grad()
         sum(found.values()).backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

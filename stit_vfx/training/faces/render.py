@@ -8,6 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from stit_vfx.shape.parts import LABELS
 from stit_vfx.training.faces import head as h
 from stit_vfx.training.faces.camera import Camera, frame
 from stit_vfx.training.faces.hair import Barber, hairline
@@ -28,10 +29,6 @@ from stit_vfx.training.faces.skin import (
 from stit_vfx.training.faces.strands import strand_texture
 
 SUPERSAMPLING = 2
-LABELS = (
-    *("background", "skin", "brow", "eye", "lips", "mouth", "hair", "neck", "glasses", "cloth", "hat"),
-    *("hand", "thing"),
-)
 _LABEL_OF_PART = {
     **{h.SKIN: 1, h.SOCKET: 3, h.GUM: 5, h.TEETH: 5, h.EYE: 3, h.LASH: 3, h.HAIR: 6, h.BEARD: 6},
     **{h.TORSO: 9, h.FRAME: 8, h.HAT: 10, h.HAND: 11, h.THING: 12},
