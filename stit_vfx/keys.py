@@ -14,9 +14,9 @@ from stit_vfx.packs.schema import PackSpec
 INVERT = ("generator", "shape", "encoder")
 PROJECT = (*INVERT, "perceptual")
 TUNE = ("generator", "shape", "perceptual")
-# Masks and mattes are the parser's.
-STITCH = ("parser",)
-COMPOSITE = ("shape", "parser")
+# Masks and mattes are the parser's, or the reader's.
+STITCH = ("parser", "reader")
+COMPOSITE = ("shape", "parser", "reader")
 _TEXT = ("text", "style_basis")
 
 

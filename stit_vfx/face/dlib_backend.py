@@ -34,6 +34,26 @@ _FOLLOW_SCORE = -0.2
 _FOLLOW_FACE_PX, _FOLLOW_VIEW_PX = 120, 300
 
 
+class DlibDetector:
+    """dlib's frontal face detector (HOG): part of the library itself, under its licence."""
+
+    def __init__(self) -> None:
+        self._detector = _library().get_frontal_face_detector()
+
+    def search(self, image8: np.ndarray) -> list[tuple[Box, float]]:
+        """Boxes and scores of the faces in a picture; looked for at twice the size if there are none."""
+        image8 = _checked(image8)
+        return self.boxes(image8, 0, _SURE_SCORE) or self.boxes(image8, 1, _SURE_SCORE)
+
+    def boxes(self, image8: np.ndarray, doublings: int, least: float) -> list[tuple[Box, float]]:
+        """Boxes and scores of at least `least` in a picture that is doubled so many times."""
+        boxes, scores, _ = self._detector.run(image8, doublings, least)
+        return [
+            ((float(b.left()), float(b.top()), float(b.right()), float(b.bottom())), float(score))
+            for b, score in zip(boxes, scores, strict=True)
+        ]
+
+
 class DlibFinder:
     """dlib's frontal detector and landmarks, averaged to a ninth of a pixel (see `steady`).
 
@@ -49,13 +69,13 @@ class DlibFinder:
 
     def __init__(self) -> None:
         self._dlib = _library()
-        self._detector = self._dlib.get_frontal_face_detector()
+        self._detector = DlibDetector()
         self._predictor = self._dlib.shape_predictor(str(model_file(_LANDMARKS)))
 
     def find(self, image8: np.ndarray, *, describe: bool = True) -> list[Detection]:
         image8 = _checked(image8)
         small, scale = for_search(image8)
-        boxes = self._detect(small, 0, _SURE_SCORE) or self._detect(small, 1, _SURE_SCORE)
+        boxes = self._detector.search(small)
         found = without_doubles(
             [self._detection(image8, enlarged(box, scale), score) for box, score in boxes]
         )
@@ -68,7 +88,7 @@ class DlibFinder:
         if not _inside(before, image8):
             return None
         near, matrix = steady.view(image8, before, face_px=_FOLLOW_FACE_PX, size_px=_FOLLOW_VIEW_PX)
-        boxes = self._detect(np.rint(near).astype(np.uint8), 0, _FOLLOW_SCORE)
+        boxes = self._detector.boxes(np.rint(near).astype(np.uint8), 0, _FOLLOW_SCORE)
         expected = Square(((_FOLLOW_VIEW_PX - 1) / 2,) * 2, _FOLLOW_FACE_PX).box
         box, score = max(boxes, key=lambda b: overlap(b[0], expected), default=(None, 0.0))
         if box is None or overlap(box, expected) < 0.3:
@@ -83,13 +103,6 @@ class DlibFinder:
 
     def describe(self, image8: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         return descriptor(image8, landmarks)
-
-    def _detect(self, image8: np.ndarray, doublings: int, least: float) -> list[tuple[Box, float]]:
-        boxes, scores, _ = self._detector.run(image8, doublings, least)
-        return [
-            ((float(b.left()), float(b.top()), float(b.right()), float(b.bottom())), float(score))
-            for b, score in zip(boxes, scores, strict=True)
-        ]
 
     def _detection(self, image8: np.ndarray, box: Box, score: float) -> Detection:
         return self._fitted(

@@ -7,6 +7,7 @@ Human Pose Regression", 2018), which gives them sub-pixel places without a searc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +61,7 @@ class FaceReader(nn.Module):
         self.config = config
         w = config.widths
         self.stem = nn.Conv2d(3, w[0], 5, 2, 2)
-        self.down = nn.ModuleList(Residual(a, b, 2) for a, b in zip(w, w[1:], strict=False))
+        self.down = nn.ModuleList(Residual(a, b, 2) for a, b in pairwise(w))
         self.up = nn.ModuleList(Merge(w[i + 1], w[i], w[i]) for i in reversed(range(len(w) - 1)))
         self.heat = nn.Conv2d(w[1], LANDMARKS, 1)
         self.label = nn.Conv2d(w[0], config.labels, 3, 1, 1)

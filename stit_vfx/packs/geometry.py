@@ -22,6 +22,7 @@ from stit_vfx.errors import InternalError, PackFormatError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.packs.directions import move_appearance
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
+from stit_vfx.packs.reader import CropReader
 from stit_vfx.packs.schema import PackSpec
 from stit_vfx.packs.weights import fill
 from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
@@ -34,6 +35,7 @@ from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.moves import apply_moves, expression_look
+from stit_vfx.shape.parts import Parts
 
 CROP_SIZE = 512
 TRUST = 0.3  # share of the generator's own change to the skin, on top of the plate moved and relit
@@ -60,6 +62,7 @@ class GeometryModel:
         crop_size: int = CROP_SIZE,
         trust: float = TRUST,
         mouth_trust: float = MOUTH_TRUST,
+        reader: CropReader | None = None,
         schedule: Mapping[str, Any] | None = None,
     ) -> None:
         config = generator.config
@@ -69,7 +72,7 @@ class GeometryModel:
         self.network: nn.Module = generator
         self.resolution, self.num_ws, self.w_dim = config.resolution, config.num_ws, config.w_dim
         self.crop_size = max(crop_size, config.resolution)
-        self.trust, self.mouth_trust = trust, mouth_trust
+        self.trust, self.mouth_trust, self.reader = trust, mouth_trust, reader
         self.schedule: Mapping[str, Any] = schedule or {}
 
     @classmethod
@@ -82,6 +85,9 @@ class GeometryModel:
         config = GeometryConfig(**{k: v for k, v in spec.generator.model_dump().items() if k in known})
         with torch.device("meta"):
             generator, encoder = GeometrySynthesis(config), GeometryEncoder(config)
+        reader = spec.reader and CropReader.of(
+            spec.reader, folder, device=device, sha256=spec.sha256[spec.reader.file]
+        )
         return cls(
             ShapeModel.load(folder / spec.shape.file),
             fill(
@@ -94,6 +100,7 @@ class GeometryModel:
             crop_size=spec.crop_size or CROP_SIZE,
             trust=float(spec.trust.get("skin", TRUST)),
             mouth_trust=float(spec.trust.get("mouth", MOUTH_TRUST)),
+            reader=reader,
             schedule=spec.schedule.model_dump(exclude_none=True),
         )
 
@@ -107,6 +114,10 @@ class GeometryModel:
 
     def free_encoder(self) -> None:
         """It is small, and stays."""
+
+    def parts(self, crop_code: np.ndarray) -> Parts | None:
+        """What the pixels of a crop (S, S, 3), code 0..1, show; None for packs that cannot tell."""
+        return None if self.reader is None else self.reader.parts(crop_code)
 
     @torch.no_grad()
     def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:

@@ -115,6 +115,15 @@ class Parser(_Section):
     file: FileName
 
 
+class Reader(_Section):
+    """The network that finds landmarks and labels in crops `resolution` px wide; see `gan.face_reader`."""
+
+    arch: Literal["unet-68"]
+    file: FileName
+    resolution: Positive = 128
+    widths: tuple[Positive, ...] = (24, 48, 96, 144, 192)
+
+
 class PerceptualNet(_Section):
     arch: Literal["lpips-alex"]
     file: FileName
@@ -221,6 +230,7 @@ class PackSpec(_Section):
     generator: Annotated[PlainGenerator | GeometryGenerator, Field(discriminator="arch")]
     encoder: Annotated[PlainEncoder | GeometryEncoder, Field(discriminator="arch")] | None = None
     shape: Shape | None = None
+    reader: Reader | None = None
     parser: Parser | None = None
     perceptual: PerceptualNet | None = None
     identity: IdentityNet | None = None
@@ -250,12 +260,15 @@ class PackSpec(_Section):
             raise PydanticCustomError("stit", f"generator.channels has {rows // 2} numbers at this size")
         if (self.generator.arch == "geometry") != (self.shape is not None):
             raise PydanticCustomError("stit", "shape belongs to generator.arch geometry, and to no other")
+        if self.reader is not None and self.generator.arch != "geometry":
+            raise PydanticCustomError("stit", "reader belongs to generator.arch geometry, and to no other")
         return self
 
     def files(self) -> set[str]:
         """Names of all weight files that the pack uses."""
         nets = (self.generator, self.encoder, self.shape, self.parser, self.perceptual, self.identity)
-        named = {part.file for part in (*nets, self.text, self.style_basis) if part is not None}
+        nets = (*nets, self.reader, self.text, self.style_basis)
+        named = {part.file for part in nets if part is not None}
         return named | {each.file for each in self.directions.values() if each.file is not None}
 
 

@@ -12,7 +12,10 @@ from stit_vfx.packs.schema import PackSpec
 Commercial = Literal["yes", "no", "unknown"]
 # From free to strict: a whole is no freer than its strictest part.
 STRICTNESS: tuple[Commercial, ...] = ("yes", "unknown", "no")
-NETWORKS = ("generator", "encoder", "shape", "parser", "perceptual", "identity", "text", "style_basis")
+NETWORKS = (
+    *("generator", "encoder", "shape", "reader", "parser", "perceptual", "identity", "text"),
+    "style_basis",
+)
 # Nothing in a run asks the identity network who a face is; these two serve text edits alone.
 _IDLE, _FOR_TEXTS = "identity", ("text", "style_basis")
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stit_vfx.atomic import atomic_bytes
 from stit_vfx.gan.geometry import GeometryConfig
 from stit_vfx.packs.schema import FILE, SCHEMA
 from stit_vfx.shape.maps import CHANNELS
@@ -25,6 +26,7 @@ from stit_vfx.training.appearance import CHANGES, appearance_direction
 from stit_vfx.training.autoencoder import AutoEncoder, read_checkpoint
 from stit_vfx.training.batches import FaceBatches
 from stit_vfx.training.directions import default_directions
+from stit_vfx.training.face_reader import trained as trained_reader
 from stit_vfx.training.faces import Head, Studio
 from stit_vfx.training.source import FaceSource
 
@@ -33,8 +35,8 @@ Array = np.ndarray
 # Equalised weights of unit size want a larger rate than published generators.
 SCHEDULE = {"lr": 3e-3, "batch": 4, "stitch_lr": 1e-3}
 
-GENERATOR, ENCODER, SHAPE, DIRECTIONS = (
-    f"{name}.safetensors" for name in ("generator", "encoder", "shape", "directions")
+GENERATOR, ENCODER, SHAPE, DIRECTIONS, READER = (
+    f"{name}.safetensors" for name in ("generator", "encoder", "shape", "directions", "reader")
 )
 NOTICE = (
     "Weights: Apache-2.0. Trained on synthetic faces drawn with ICT-FaceKit, MIT License, "
@@ -59,7 +61,10 @@ def mean_w(networks: AutoEncoder, faces: FaceBatches, batches: int = 64) -> Tens
 
 def save_half(network: nn.Module, path: Path, **metadata: str) -> None:
     """Weights in half precision; their values stay what half precision can hold."""
-    state = {key: value.detach().half().contiguous() for key, value in network.state_dict().items()}
+    state = {
+        key: (value.detach().half() if value.is_floating_point() else value).contiguous()
+        for key, value in network.state_dict().items()
+    }
     save_file(state, str(path), metadata=metadata)
 
 
@@ -87,6 +92,20 @@ def write_pack(
         path.chmod(0o644)  # safetensors writes files that only their owner may read
     described = describe(folder, networks.config, direction_entries(set(directions)), made_by)
     (folder / FILE).write_text(json.dumps(described, indent=1) + "\n")
+
+
+def add_reader(folder: Path, run: Path) -> None:
+    """Put the averaged reader of a run's checkpoint into a pack that is there."""
+    network, made_by = trained_reader(run)
+    save_half(network, folder / READER, format="stit.face-reader/1")
+    (folder / READER).chmod(0o644)
+    described = json.loads((folder / FILE).read_text())
+    described["reader"] = {"arch": "unet-68", "file": READER, "resolution": made_by["size"]}
+    described["reader"]["widths"] = list(network.config.widths)
+    described["made_by"]["reader"] = made_by
+    described["sha256"][READER] = digest(folder / READER)
+    described["sha256"] = dict(sorted(described["sha256"].items()))
+    atomic_bytes(folder / FILE, (json.dumps(described, indent=1) + "\n").encode())
 
 
 def direction_entries(with_vector: set[str]) -> dict[str, dict[str, Any]]:

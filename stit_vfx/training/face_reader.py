@@ -22,6 +22,7 @@ Rng = np.random.Generator
 Say = Callable[[str], None]
 
 _IGNORE = 255
+_UNDER_CLOTH = [LABELS.index(name) for name in ("background", "neck", "cloth")]
 # Seldom seen, and small: they count more.
 _WEIGHT = {
     "brow": 2.0,
@@ -78,7 +79,12 @@ def seen_otherwise(
         borderValue=_IGNORE,
     )
     placed = (marks @ matrix[:, :2].T + matrix[:, 2] + 0.5) / size - 0.5
-    picture = _lens(rng, _light(rng, picture.astype(np.float32) / 255))
+    seen = picture.astype(np.float32) / 255
+    if rng.random() < 0.6:
+        seen = _over_clutter(rng, seen, kinds)
+    if rng.random() < 0.6:
+        seen, kinds = _dressed(rng, seen, kinds, placed)
+    picture = _lens(rng, _light(rng, seen))
     if rng.random() < 0.12:
         picture, kinds = _covered(rng, picture, kinds)
     return picture, kinds, placed
@@ -126,6 +132,57 @@ def _lens(rng: Rng, picture: Array) -> Array:
     if rng.random() < 0.4:
         noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 1.6
     return np.clip(picture + noise, 0, 1)
+
+
+def _clutter(rng: Rng, size: int) -> Array:
+    """(size, size, 3) 0..1: a busy backdrop: blotches, bars and blobs, sharp or out of focus."""
+    coarse = rng.random((int(rng.integers(2, 9)),) * 2 + (3,)).astype(np.float32)
+    picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    grey = rng.uniform(0, 0.8)
+    picture = picture + grey * (picture.mean(-1, keepdims=True) - picture)
+    if rng.random() < 0.4:
+        across = rng.normal(0, 1, 2) @ np.mgrid[:size, :size].reshape(2, -1).astype(np.float32)
+        bars = np.sin(across.reshape(size, size) * rng.uniform(0.05, 0.8)) > rng.uniform(-0.6, 0.6)
+        picture = np.where(bars[..., None], rng.random(3, np.float32), picture)
+    for _ in range(int(rng.integers(0, 14))):
+        centre, extent = rng.uniform(0, size, 2), rng.uniform(0.02, 0.3, 2) * size
+        box = cv2.boxPoints((tuple(centre), tuple(extent), float(rng.uniform(0, 180))))
+        colour = tuple(float(v) for v in rng.random(3))
+        if rng.random() < 0.5:
+            cv2.fillConvexPoly(picture, np.rint(box).astype(np.int32), colour, cv2.LINE_AA)
+        else:
+            cv2.ellipse(picture, (tuple(centre), tuple(extent), float(rng.uniform(0, 180))), colour, -1)
+    if rng.random() < 0.6:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 6))
+    return np.clip(picture, 0, 1)
+
+
+def _over_clutter(rng: Rng, picture: Array, kinds: Array) -> Array:
+    """The same person before another backdrop; strands at its edge keep a little of the old one."""
+    person = (kinds != LABELS.index("background")).astype(np.float32)
+    person = cv2.resize(person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    keep = cv2.GaussianBlur(person, (0, 0), 0.7)[..., None]
+    return picture * keep + _clutter(rng, len(picture)) * (1 - keep)
+
+
+def _dressed(rng: Rng, picture: Array, kinds: Array, marks: Array) -> tuple[Array, Array]:
+    """A collar or neckline below the chin, over neck and backdrop; hair and hands stay before it."""
+    size = len(picture)
+    chin, across = marks[8] + 0.5, np.linalg.norm(marks[45] - marks[36])
+    top = chin[1] + across * rng.uniform(0.12, 1.0)
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    away = np.abs(x - chin[0] - rng.normal(0, 0.03))
+    rise = rng.uniform(-0.2, 1.4) * np.minimum(away, rng.uniform(0.1, 0.4))
+    shoulder = rng.uniform(0.0, 0.8) * np.maximum(away - across * rng.uniform(0.6, 1.1), 0)
+    cloth = cv2.GaussianBlur((y > top - rise + shoulder).astype(np.float32), (0, 0), 0.6)
+    large = cv2.resize(kinds, (size, size), interpolation=cv2.INTER_NEAREST)
+    cloth[~np.isin(large, _UNDER_CLOTH)] = 0
+    plain = np.broadcast_to(rng.random(3, np.float32) ** 1.5, picture.shape)
+    fabric = _clutter(rng, size) if rng.random() < 0.35 else plain
+    fabric = fabric * np.exp(0.25 * rng.standard_normal() * np.sin(x * rng.uniform(3, 40) + y * 9))[..., None]
+    picture = picture * (1 - cloth[..., None]) + fabric * cloth[..., None]
+    kinds = np.where(cloth[::2, ::2] > 0.5, LABELS.index("cloth"), kinds).astype(np.uint8)
+    return picture.astype(np.float32), kinds
 
 
 def _covered(rng: Rng, picture: Array, kinds: Array) -> tuple[Array, Array]:
@@ -187,7 +244,7 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
     while step < recipe.steps:
         for group in adam.param_groups:
             warm = min(1.0, (step + 1) / 200)
-            group["lr"] = recipe.rate * warm * (0.505 + 0.495 * np.cos(np.pi * step / recipe.steps))
+            group["lr"] = float(recipe.rate * warm * (0.505 + 0.495 * np.cos(np.pi * step / recipe.steps)))
         found = losses(network.train(), *batch_at(samples, recipe, step, held_out), weight)
         adam.zero_grad()
         sum(found.values()).backward()  # type: ignore[union-attr]
@@ -201,10 +258,20 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
             )
         if step % 500 == 0 or step == recipe.steps:
             state = {"network": network.state_dict(), "average": average.state_dict()}
-            torch.save({**state, "adam": adam.state_dict(), "step": step}, out / "reader.part")
+            more = {"adam": adam.state_dict(), "step": step, "size": recipe.size}
+            torch.save({**state, **more}, out / "reader.part")
             (out / "reader.part").replace(path)
             say(judge(average, samples, recipe, held_out))
     return average
+
+
+def trained(run: Path) -> tuple[FaceReader, dict[str, int]]:
+    """The averaged network of a run, and how it was made."""
+    state = torch.load(run / "reader.pt", weights_only=True)
+    network = FaceReader(ReaderConfig(len(LABELS)))
+    network.load_state_dict(state["average"])
+    made_by = {"steps": int(state["step"]), "size": int(state.get("size", Recipe.size))}
+    return network.eval().requires_grad_(False), made_by
 
 
 @torch.no_grad()

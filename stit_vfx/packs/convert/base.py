@@ -50,7 +50,7 @@ class Base:
 
     def names(self) -> list[str]:
         """The parts that this pack has."""
-        nets = [name for name in (*SECTIONS, "shape") if getattr(self.spec, name) is not None]
+        nets = [name for name in (*SECTIONS, "shape", "reader") if getattr(self.spec, name) is not None]
         return [*nets, *(f"directions.{name}" for name in self.spec.directions)]
 
     def _networks(self) -> Iterator[Part]:
