@@ -135,7 +135,7 @@ class Align(_Section):
     `finder` auto: FAN where its weights are on this machine, else dlib. `scale` widens the crop.
     """
 
-    finder: Literal["auto", "dlib", "fan", "fan-3d"] = "auto"
+    finder: Literal["auto", "builtin", "dlib", "fan", "fan-3d"] = "auto"
     centre_sigma: Annotated[Number, Field(ge=0, le=100)] = 1.0
     axes_sigma: Annotated[Number, Field(ge=0, le=100)] = 3.0
     scale: Annotated[Number, Field(ge=0.5, le=3)] = 1.0

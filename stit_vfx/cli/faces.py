@@ -14,7 +14,7 @@ from stit_vfx.cli.common import engine_options, run_options, show, start, stream
 @click.argument("plate")
 @click.option("--frames", help="Only these frames (default: all).")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")
-@click.option("--finder", default="auto", type=click.Choice(["auto", "dlib", "fan", "fan-3d"]))
+@click.option("--finder", default="auto", type=click.Choice(["auto", "builtin", "dlib", "fan", "fan-3d"]))
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @engine_options

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--beta", type=float, help="Relevance up to which style channels stay (default: 0.12).")
 @click.option("--text-amount", type=float, help="The published factor at strength 1 (default: 8).")
 @click.option("--face", help="x,y@frame, a box x0,y0,x1,y1@frame, or an id from `stit faces`.")
-@click.option("--finder", type=click.Choice(["auto", "dlib", "fan", "fan-3d"]), help="Who finds the face.")
+@click.option(
+    "--finder", type=click.Choice(["auto", "builtin", "dlib", "fan", "fan-3d"]), help="Who finds the face."
+)
 @click.option("--preset", help="Fields by name: paper, animation, naive. Other flags win.")
 @click.option("--pack", help="Model pack: a name or a folder.")
 @click.option("--colourspace", "--colorspace", help="The plate's colour space, if its header does not say.")

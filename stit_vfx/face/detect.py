@@ -87,24 +87,29 @@ def square_of(landmarks: np.ndarray) -> Square:
 
 
 def make_finder(kind: str = "auto", device: str = "cpu") -> FaceFinder:
-    """The finder called `kind`: "dlib", "fan", "fan-3d", or "auto": fan if its weights are on this machine,
-    else dlib.
+    """The finder called `kind`: "builtin", "dlib", "fan", "fan-3d", or "auto": fan if its weights are on this
+    machine, else dlib.
 
     Never downloads. Raises MissingPartError if a library or weight file is absent.
     """
+    from stit_vfx.face.builtin_backend import BuiltinFinder
     from stit_vfx.face.dlib_backend import DlibFinder
     from stit_vfx.face.fan_backend import FanFinder
     from stit_vfx.face.fan_weights import missing
 
     if kind == "auto":
         kind = "dlib" if missing("fan") else "fan"
+    if kind == "builtin":
+        return BuiltinFinder(device)
     if kind == "dlib":
         return DlibFinder()
     if kind == "fan":
         return FanFinder(device, "fan")
     if kind == "fan-3d":
         return FanFinder(device, "fan-3d")
-    raise DeviceError(f"there is no face finder called {kind!r}", hint="Use auto, dlib, fan or fan-3d")
+    raise DeviceError(
+        f"there is no face finder called {kind!r}", hint="Use auto, builtin, dlib, fan or fan-3d"
+    )
 
 
 def for_search(image8: np.ndarray) -> tuple[np.ndarray, float]:

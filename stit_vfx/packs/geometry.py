@@ -85,9 +85,10 @@ class GeometryModel:
         config = GeometryConfig(**{k: v for k, v in spec.generator.model_dump().items() if k in known})
         with torch.device("meta"):
             generator, encoder = GeometrySynthesis(config), GeometryEncoder(config)
-        reader = spec.reader and CropReader.of(
-            spec.reader, folder, device=device, sha256=spec.sha256[spec.reader.file]
-        )
+        reader = None
+        if spec.reader is not None:
+            sha256 = spec.sha256[spec.reader.file]
+            reader = CropReader.of(spec.reader, folder, device=device, sha256=sha256)
         return cls(
             ShapeModel.load(folder / spec.shape.file),
             fill(

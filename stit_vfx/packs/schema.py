@@ -267,8 +267,8 @@ class PackSpec(_Section):
     def files(self) -> set[str]:
         """Names of all weight files that the pack uses."""
         nets = (self.generator, self.encoder, self.shape, self.parser, self.perceptual, self.identity)
-        nets = (*nets, self.reader, self.text, self.style_basis)
-        named = {part.file for part in nets if part is not None}
+        more = (self.reader, self.text, self.style_basis)
+        named = {part.file for part in (*nets, *more) if part is not None}
         return named | {each.file for each in self.directions.values() if each.file is not None}
 
 
