@@ -15,12 +15,14 @@ from torch import Tensor
 
 from stit_vfx.gan.face_reader import FaceReader, ReaderConfig, places
 from stit_vfx.shape.parts import LABELS
+from stit_vfx.training.autoencoder import read_checkpoint
 from stit_vfx.training.dataset import load_shard, shards
 
 Array = np.ndarray
 Rng = np.random.Generator
 Say = Callable[[str], None]
 
+KEEP_EVERY = 500  # steps from one checkpoint to the next
 _IGNORE = 255
 _UNDER_CLOTH = [LABELS.index(name) for name in ("background", "neck", "cloth")]
 # Seldom seen, and small: they count more.
@@ -235,7 +237,7 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
     adam = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=1e-3)
     step, path = 0, out / "reader.pt"
     if path.exists():
-        kept = torch.load(path, weights_only=True)
+        kept = read_checkpoint(path)
         network.load_state_dict(kept["network"])
         average.load_state_dict(kept["average"])
         adam.load_state_dict(kept["adam"])
@@ -256,7 +258,7 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
             say(
                 f"{step}: " + " ".join(f"{name} {float(value.detach()):.4f}" for name, value in found.items())
             )
-        if step % 500 == 0 or step == recipe.steps:
+        if step % KEEP_EVERY == 0 or step == recipe.steps:
             state = {"network": network.state_dict(), "average": average.state_dict()}
             more = {"adam": adam.state_dict(), "step": step, "size": recipe.size}
             torch.save({**state, **more}, out / "reader.part")
@@ -267,7 +269,7 @@ def train(folder: Path, out: Path, recipe: Recipe, *, held_out: int = 128, say: 
 
 def trained(run: Path) -> tuple[FaceReader, dict[str, int]]:
     """The averaged network of a run, and how it was made."""
-    state = torch.load(run / "reader.pt", weights_only=True)
+    state = read_checkpoint(run / "reader.pt")
     network = FaceReader(ReaderConfig(len(LABELS)))
     network.load_state_dict(state["average"])
     made_by = {"steps": int(state["step"]), "size": int(state.get("size", Recipe.size))}

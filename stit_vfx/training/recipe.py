@@ -17,10 +17,23 @@ from stit_vfx.training.autoencoder import Phase, Recipe, train
 from stit_vfx.training.batches import FaceBatches
 from stit_vfx.training.conditioning import make_maps
 from stit_vfx.training.dataset import make_dataset
-from stit_vfx.training.export import export_pack
+from stit_vfx.training.export import add_reader, export_pack
+from stit_vfx.training.face_reader import Recipe as ReaderRecipe
+from stit_vfx.training.face_reader import train as train_reader
 from stit_vfx.training.source import FaceSource
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReaderPreset:
+    """The network that reads crops: faces of its own, `size` px wide, and its training."""
+
+    size: int
+    images: int
+    held_out: int
+    recipe: ReaderRecipe
+    seed: int = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Preset:
     phases: tuple[Phase, ...]
     shape_steps: int
     pairs: int
+    reader: ReaderPreset
 
     @property
     def config(self) -> GeometryConfig:
@@ -49,9 +63,23 @@ _BUILT_IN = (
 )
 PRESETS = {
     "smoke": Preset(
-        size=32, images=24, held_out=8, phases=(Phase(4, 5e-4, 5e-3, 4),), shape_steps=4, pairs=2
+        size=32,
+        images=24,
+        held_out=8,
+        phases=(Phase(4, 5e-4, 5e-3, 4),),
+        shape_steps=4,
+        pairs=2,
+        reader=ReaderPreset(64, images=24, held_out=8, recipe=ReaderRecipe(steps=4, batch=4, size=64)),
     ),
-    "cpu-2h": Preset(size=128, images=8000, held_out=64, phases=_BUILT_IN, shape_steps=6000, pairs=96),
+    "cpu-2h": Preset(
+        size=128,
+        images=8000,
+        held_out=64,
+        phases=_BUILT_IN,
+        shape_steps=6000,
+        pairs=96,
+        reader=ReaderPreset(256, images=8000, held_out=128, recipe=ReaderRecipe()),
+    ),
 }
 
 
@@ -73,7 +101,15 @@ def run_recipe(
     recipe = Recipe(preset.phases, seed=seed)
     train(faces, recipe, folder / "run", config=preset.config, say=say)
     export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
+    _make_reader(source, folder, preset.reader, say)
+    add_reader(folder / "pack", folder / "reader")
     return folder / "pack"
+
+
+def _make_reader(source: FaceSource, folder: Path, preset: ReaderPreset, say: Say) -> None:
+    faces = folder / "reader_faces"
+    make_dataset(source, faces, images=preset.images, size=preset.size, seed=preset.seed, say=say)
+    train_reader(faces, folder / "reader", preset.recipe, held_out=preset.held_out, say=say)
 
 
 def _train_shape(source: FaceSource, folder: Path, preset: Preset, seed: int) -> Path:

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from stit_vfx.face.builtin_backend import BuiltinFinder
 from stit_vfx.face.detect import make_finder, overlap
 
