@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,18 +53,23 @@ class FaceBatches:
 
     @classmethod
     def load(cls, folder: Path, *, held_out: int = 64, seed: int = 0) -> FaceBatches:
-        """Every shard with maps; raises PackMissingError where there are too few faces."""
+        """Every shard with maps, pictures at the maps' size.
+
+        Raises PackMissingError where there are too few faces.
+        """
         found = [path for path in shards(folder) if maps_path(path).exists()]
         parts = [load_shard(path) for path in found]
         if sum(map(len, parts)) <= held_out:
             raise PackMissingError(
                 "too few faces with maps", where=folder, hint="Draw the maps, or more faces"
             )
+        maps = np.concatenate([np.load(maps_path(path))["maps"] for path in found])
+        size = maps.shape[-1]
         return cls(
-            images=np.concatenate([part.image for part in parts]),
-            covers=np.concatenate([part.cover for part in parts]),
-            maps=np.concatenate([np.load(maps_path(path))["maps"] for path in found]),
-            backdrops=_backdrops(parts[0].image.shape[1]),
+            images=np.concatenate([_shrunk(part.image, size) for part in parts]),
+            covers=np.concatenate([_shrunk(part.cover, size) for part in parts]),
+            maps=maps,
+            backdrops=_backdrops(size),
             held_out=held_out,
             seed=seed,
         )
@@ -91,6 +97,13 @@ class FaceBatches:
         image = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2).float() / 255
         cover = torch.from_numpy(self.covers[rows])[:, None].float() / 255
         return image, cover, torch.from_numpy(self.maps[rows].astype(np.float32))
+
+
+def _shrunk(pictures: Array, size: int) -> Array:
+    """(n, size, size, ...) of larger pictures (n, S, S, ...) by averaging."""
+    if pictures.shape[1] == size:
+        return pictures
+    return np.stack([cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA) for each in pictures])
 
 
 def mirror(image: Tensor, maps: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,14 +40,16 @@ def maps_path(shard: Path) -> Path:
     return shard.with_name(shard.name.replace("faces_", "maps_"))
 
 
-def make_maps(model: ShapeModel, folder: Path, *, share: tuple[int, int] = (0, 1), say: Say = print) -> None:
-    """Draw the maps (n, C, S, S) float16 of this worker's shards that have none yet."""
+def make_maps(
+    model: ShapeModel, folder: Path, *, size: int, share: tuple[int, int] = (0, 1), say: Say = print
+) -> None:
+    """Draw the maps (n, C, size, size) float16 of this worker's shards that have none yet; the pictures may
+    be larger."""
     for path in shards(folder)[share[0] :: share[1]]:
         if maps_path(path).exists():
             continue
         shard = load_shard(path)
-        size = shard.image.shape[1]
-        quad = whole_quad(size)
+        quad = whole_quad(shard.image.shape[1])
         rows = [conditioning_maps(model, shape_code(shard, i), quad, size) for i in range(len(shard))]
         save_arrays(maps_path(path), {"maps": np.stack(rows).astype(np.float16)})
         say(f"maps of {path.name}")
@@ -56,10 +58,11 @@ def make_maps(model: ShapeModel, folder: Path, *, share: tuple[int, int] = (0, 1
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="folder of faces")
 @click.option("--shape", type=click.Path(path_type=Path), required=True, help="weights of the shape network")
+@click.option("--size", default=128, help="of the maps, in pixels")
 @click.option("--worker", default="0/1", help="this process and how many share the work")
-def main(data: Path, shape: Path, worker: str) -> None:
+def main(data: Path, shape: Path, size: int, worker: str) -> None:
     """Draw what is missing."""
-    make_maps(ShapeModel.load(shape), data, share=worker_share(worker))
+    make_maps(ShapeModel.load(shape), data, size=size, share=worker_share(worker))
 
 
 if __name__ == "__main__":

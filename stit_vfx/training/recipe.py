@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from stit_vfx.gan.geometry import GeometryConfig
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.network import save_network
 from stit_vfx.training import shape_network
-from stit_vfx.training.autoencoder import Phase, Recipe, train
+from stit_vfx.training.autoencoder import Recipe, train
 from stit_vfx.training.batches import FaceBatches
 from stit_vfx.training.conditioning import make_maps
 from stit_vfx.training.dataset import make_dataset
@@ -26,27 +26,20 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class ReaderPreset:
-    """The network that reads crops: faces of its own, `size` px wide, and its training."""
-
-    size: int
-    images: int
-    held_out: int
-    recipe: ReaderRecipe
-    seed: int = 4
-
-
-@dataclass(frozen=True)
 class Preset:
-    """How much of everything. `pairs` of faces are drawn for each direction."""
+    """How much of everything. Faces are drawn `drawn` px wide; generator and encoder see them at `size`, the
+    reader at its own. `pairs` of faces are drawn for each direction. A run's seed adds to `faces_seed`.
+    """
 
+    drawn: int
     size: int
     images: int
     held_out: int
-    phases: tuple[Phase, ...]
+    steps: int
     shape_steps: int
     pairs: int
-    reader: ReaderPreset
+    reader: ReaderRecipe
+    faces_seed: int = 4
 
     @property
     def config(self) -> GeometryConfig:
@@ -55,30 +48,26 @@ class Preset:
         return GeometryConfig(self.size, channel_max=32) if small else GeometryConfig(self.size)
 
 
-# The second phase was added while the built-in pack was trained: the encoder's rate had been too high, the
-# generator's too low. A new recipe would use `Recipe.plain`.
-_BUILT_IN = (
-    Phase(3804, encoder=2e-3, generator=2e-3, end=6000),
-    Phase(4800, encoder=5e-4, generator=5e-3, end=4800),
-)
 PRESETS = {
     "smoke": Preset(
+        drawn=64,
         size=32,
         images=24,
         held_out=8,
-        phases=(Phase(4, 5e-4, 5e-3, 4),),
+        steps=4,
         shape_steps=4,
         pairs=2,
-        reader=ReaderPreset(64, images=24, held_out=8, recipe=ReaderRecipe(steps=4, batch=4, size=64)),
+        reader=ReaderRecipe(steps=4, batch=4, size=64),
     ),
-    "cpu-2h": Preset(
+    "cpu-3h": Preset(
+        drawn=256,
         size=128,
         images=8000,
-        held_out=64,
-        phases=_BUILT_IN,
+        held_out=128,
+        steps=6000,
         shape_steps=6000,
         pairs=96,
-        reader=ReaderPreset(256, images=8000, held_out=128, recipe=ReaderRecipe()),
+        reader=ReaderRecipe(),
     ),
 }
 
@@ -95,21 +84,17 @@ def run_recipe(
     """Make a pack in `folder`/pack and return that. `shape`: weights of a trained shape network to use."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = shape or _train_shape(source, folder, preset, seed)
-    make_dataset(source, folder / "faces", images=preset.images, size=preset.size, seed=seed, say=say)
-    make_maps(ShapeModel.load(shape), folder / "faces", say=say)
-    faces = FaceBatches.load(folder / "faces", held_out=preset.held_out, seed=seed)
-    recipe = Recipe(preset.phases, seed=seed)
-    train(faces, recipe, folder / "run", config=preset.config, say=say)
+    drawn = folder / "faces"
+    seed_of_faces = preset.faces_seed + seed
+    make_dataset(source, drawn, images=preset.images, size=preset.drawn, seed=seed_of_faces, say=say)
+    make_maps(ShapeModel.load(shape), drawn, size=preset.size, say=say)
+    faces = FaceBatches.load(drawn, held_out=preset.held_out, seed=seed)
+    train(faces, Recipe.plain(preset.steps, seed=seed), folder / "run", config=preset.config, say=say)
     export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
-    _make_reader(source, folder, preset.reader, say)
+    reader = replace(preset.reader, seed=seed)
+    train_reader(drawn, folder / "reader", reader, held_out=preset.held_out, say=say)
     add_reader(folder / "pack", folder / "reader")
     return folder / "pack"
-
-
-def _make_reader(source: FaceSource, folder: Path, preset: ReaderPreset, say: Say) -> None:
-    faces = folder / "reader_faces"
-    make_dataset(source, faces, images=preset.images, size=preset.size, seed=preset.seed, say=say)
-    train_reader(faces, folder / "reader", preset.recipe, held_out=preset.held_out, say=say)
 
 
 def _train_shape(source: FaceSource, folder: Path, preset: Preset, seed: int) -> Path:
@@ -127,7 +112,7 @@ def _train_shape(source: FaceSource, folder: Path, preset: Preset, seed: int) ->
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="folder for all stages and the pack"
 )
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="cpu-2h", show_default=True)
+@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="cpu-3h", show_default=True)
 @click.option("--shape", type=click.Path(path_type=Path), default=None, help="trained shape network to use")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True, help="a resumed run needs the same number")

@@ -63,12 +63,12 @@ def test_batches_are_a_function_of_seed_and_step(finished):
     assert not torch.equal(faces.training(3, 4).crop, other.training(3, 4).crop)
 
 
-def test_held_out_faces_are_shown_as_drawn(finished):
+def test_held_out_faces_are_shown_as_drawn_at_the_networks_size(finished):
     faces = FaceBatches.load(finished / "faces", held_out=8)
-    shard = load_shard(shards(finished / "faces")[0])
-    np.testing.assert_allclose(
-        (faces.held(8).target[0, :, 4, 4] + 1) * 127.5, shard.image[-8, 4, 4], atol=1e-4
-    )
+    drawn = load_shard(shards(finished / "faces")[0]).image[-8].astype(float)
+    small = (drawn[0::2, 0::2] + drawn[1::2, 0::2] + drawn[0::2, 1::2] + drawn[1::2, 1::2]) / 4
+    shown = (faces.held(8).target[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    np.testing.assert_allclose(shown, small, atol=0.51)
 
 
 def test_too_few_faces_are_refused(finished):
@@ -185,6 +185,6 @@ def test_a_damaged_shard_is_named(tmp_path):
 
 
 def test_presets_differ_only_in_amount():
-    small, full = PRESETS["smoke"], PRESETS["cpu-2h"]
+    small, full = PRESETS["smoke"], PRESETS["cpu-3h"]
     assert small.config.num_ws < full.config.num_ws == 12
     assert replace(full, size=small.size).config == small.config
