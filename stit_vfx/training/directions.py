@@ -7,13 +7,12 @@ from typing import Any
 _SMILE = {
     "mouthSmile": 0.95,
     "cheekSquint": 0.55,
-    "mouthDimple": 0.35,
-    "mouthUpperUp": 0.40,
-    "mouthLowerDown": 0.30,
-    "mouthStretch": 0.15,
+    "mouthDimple": 0.30,
     "eyeSquint": 0.25,
-    "jawOpen": 0.04,
 }
+_SMILE_PARTED = {"mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "jawOpen": 0.04}
+_SMILE_CLOSED = {"mouthPress": 0.30}
+_WIDEST = 0.28  # of a mouth at rest: broad smiles of people are a quarter to a third wider
 _SOBER = {
     "release": {
         "mouthSmile": 1.0,
@@ -29,6 +28,17 @@ _SOBER = {
     "expression": {"mouthFrown": 0.22, "mouthPucker": 0.08},
 }
 _OPPOSED_TO_SMILE = {"mouthFrown": 1.0, "mouthPucker": 0.8, "mouthFunnel": 0.6, "mouthPress": 0.8}
+_ANGER = {
+    "browDown": 0.9,
+    "eyeSquint": 0.35,
+    "cheekSquint": 0.2,
+    "noseSneer": 0.45,
+    "mouthPress": 0.35,
+    "mouthFrown": 0.35,
+    "jawForward": 0.2,
+}
+_SURPRISE = {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.7, "jawOpen": 0.26, "mouthFunnel": 0.12}
+_SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "cheekSquint": 0.6}
 
 
 def _direction(
@@ -48,31 +58,66 @@ def default_directions() -> list[dict[str, Any]]:
     """One entry per direction, as `pack.json` holds it; `shape` is a move as `stit_vfx.shape.moves` defines
     it.
     """
-    smile = {"expression": _SMILE, "release": _OPPOSED_TO_SMILE, "down": _SOBER}
-    wide = {"eyeBlink": 1.1, "eyeSquint": 0.2}
+    return [*_expressions(), *_people(), *_poses()]
+
+
+def _expressions() -> list[dict[str, Any]]:
+    smile = {
+        "expression": _SMILE,
+        "parted": _SMILE_PARTED,
+        "closed": _SMILE_CLOSED,
+        "release": _OPPOSED_TO_SMILE,
+        "widest": _WIDEST,
+        "down": _SOBER,
+    }
+    shut = {"expression": {"eyeBlink": 1.1, "eyeSquint": 0.2}, "release": {"eyeWide": 1.0}}
+    wide = {"expression": {"eyeWide": 0.8}, "release": {"eyeBlink": 1.0, "eyeSquint": 0.8}}
+    lifted = {"browInnerUp": 0.7, "browOuterUp": 0.7, "eyeWide": 0.15}
+    lowered = {"expression": {"browDown": 0.8}, "release": {"browInnerUp": 1.0, "browOuterUp": 1.0}}
+    opened = {"expression": {"jawOpen": 0.6}, "release": {"mouthClose": 1.0}}
+    closed = {"jawOpen": 1.0, "mouthLowerDown": 0.8, "mouthUpperUp": 0.6, "mouthFunnel": 0.6}
+    angry = {"expression": _ANGER, "release": _SMILING | {"browInnerUp": 1.0, "browOuterUp": 0.8}}
+    surprised = {"expression": _SURPRISE, "release": {"browDown": 1.0, "eyeSquint": 1.0, "mouthSmile": 0.6}}
+    turned_down = {"expression": {"mouthFrown": 0.7, "browDown": 0.5}}
+    pursed = {"expression": {"mouthPucker": 0.8}, "release": {"mouthSmile": 0.7}}
     return [
         _direction("smile", "Smile", smile),
+        _direction("mouth_open", "Open mouth", opened | {"down": {"release": closed}}),
+        _direction("eyes_closed", "Close eyes (below 0: open wide)", shut | {"down": wide}),
+        _direction(
+            "brows_up", "Raise brows", {"expression": lifted, "release": {"browDown": 1.0}, "down": lowered}
+        ),
+        _direction("anger", "Anger", angry, low=0.0),
+        _direction("surprise", "Surprise", surprised, low=0.0),
+        _direction("frown", "Frown", turned_down, low=0.0),
+        _direction("pucker", "Pucker", pursed, low=0.0),
+    ]
+
+
+def _people() -> list[dict[str, Any]]:
+    """What makes a person: age, and how the face is built (drawn by hand; see `shape.form`)."""
+    built = (
+        ("eye_size", "Size of the eyes"),
+        ("nose_width", "Width of the nose"),
+        ("lip_fullness", "Fullness of the lips"),
+        ("jaw_width", "Width of the jaw"),
+        ("face_width", "Width of the face"),
+        ("chin_length", "Length of the chin"),
+    )
+    return [
         _direction("age", "Age", {"age": 1.0, "down": {"age": -0.65}}, look={"age": 1.0}),
         _direction(
-            "mouth_open", "Open mouth", {"expression": {"jawOpen": 0.6}, "release": {"mouthClose": 1.0}}
+            "masculine",
+            "More masculine (below 0: more feminine)",
+            {"form": {"masculine": 1.0}},
+            look={"masculine": 1.0},
         ),
-        _direction("eyes_closed", "Close eyes", {"expression": wide, "release": {"eyeWide": 1.0}}, low=-0.4),
-        _direction(
-            "brows_up",
-            "Raise brows",
-            {
-                "expression": {"browInnerUp": 0.7, "browOuterUp": 0.7, "eyeWide": 0.15},
-                "release": {"browDown": 1.0},
-                "down": {
-                    "expression": {"browDown": 0.8},
-                    "release": {"browInnerUp": 1.0, "browOuterUp": 1.0},
-                },
-            },
-        ),
-        _direction("frown", "Frown", {"expression": {"mouthFrown": 0.7, "browDown": 0.5}}, low=0.0),
-        _direction(
-            "pucker", "Pucker", {"expression": {"mouthPucker": 0.8}, "release": {"mouthSmile": 0.7}}, low=0.0
-        ),
+        *(_direction(name, title, {"form": {name: 1.0}}) for name, title in built),
+    ]
+
+
+def _poses() -> list[dict[str, Any]]:
+    return [
         _direction("yaw", "Turn", {"pose": {"yaw": 5.0}}),
         _direction("pitch", "Nod", {"pose": {"pitch": 4.5}}),
     ]

@@ -42,7 +42,7 @@ _WEIGHT = {
 class Recipe:
     """`steps` of `batch` crops of `size` px; rate by a half cosine; `average` of the weights is kept."""
 
-    steps: int = 4500
+    steps: int = 5500
     batch: int = 16
     size: int = 128
     rate: float = 2e-3
@@ -82,6 +82,8 @@ def seen_otherwise(
     )
     placed = (marks @ matrix[:, :2].T + matrix[:, 2] + 0.5) / size - 0.5
     seen = picture.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        seen, kinds = _heavy_browed(rng, seen, kinds, placed)
     if rng.random() < 0.6:
         seen = _over_clutter(rng, seen, kinds)
     if rng.random() < 0.6:
@@ -165,6 +167,27 @@ def _over_clutter(rng: Rng, picture: Array, kinds: Array) -> Array:
     person = cv2.resize(person, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     keep = cv2.GaussianBlur(person, (0, 0), 0.7)[..., None]
     return picture * keep + _clutter(rng, len(picture)) * (1 - keep)
+
+
+def _heavy_browed(rng: Rng, picture: Array, kinds: Array, marks: Array) -> tuple[Array, Array]:
+    """Thicker, darker brows, and shadow in the sockets, which neither is glasses."""
+    size, brow = len(picture), LABELS.index("brow")
+    wide = cv2.dilate((kinds == brow).astype(np.uint8), np.ones((int(rng.integers(1, 4)), 3), np.uint8))
+    kinds = np.where((wide > 0) & (kinds == LABELS.index("skin")), brow, kinds).astype(np.uint8)
+    large = cv2.resize((kinds == brow).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    dark = cv2.GaussianBlur(large, (0, 0), 0.8) * rng.uniform(0.2, 0.95)
+    colour = picture[large > 0.5].mean(0) * rng.uniform(0.1, 0.7) if (large > 0.5).any() else np.zeros(3)
+    picture = picture + dark[..., None] * (colour - picture)
+    if rng.random() < 0.6:
+        y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+        across = np.linalg.norm(marks[45] - marks[36])
+        depth, low = rng.uniform(0.0, 0.6), rng.uniform(-0.12, 0.06)
+        for eye in (marks[36:42].mean(0), marks[42:48].mean(0)):
+            away = ((x - eye[0]) / (0.27 * across)) ** 2 + (
+                (y - eye[1] - low * across) / (0.16 * across)
+            ) ** 2
+            picture = picture * (1 - depth * np.exp(-(away**1.5)))[..., None]
+    return picture.astype(np.float32), kinds
 
 
 def _dressed(rng: Rng, picture: Array, kinds: Array, marks: Array) -> tuple[Array, Array]:
