@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from stit_vfx.errors import InternalError, PackFormatError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.packs.directions import move_appearance
+from stit_vfx.packs.layers import Layers
 from stit_vfx.packs.model import ChangeFields, Code, Direction, Noise
 from stit_vfx.packs.reader import CropReader
 from stit_vfx.packs.schema import PackSpec
@@ -211,26 +212,51 @@ class GeometryModel:
             crop_lin=crop_lin,
             look=look | expression_look(self.shape, before.shape, after.shape),
         )
-        return self._mixed(_faded(fields, fade), crop_code, old, new)
+        fields, parts = _faded(fields, fade), self.parts(crop_code)
+        if parts is None:
+            return self._mixed(fields, crop_code, old, new)
+        return self._layered(fields, Layers.of(crop_code, parts, fields.zones), crop_code, old, new)
 
     def _mixed(self, fields: Fields, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray) -> ChangeFields:
-        """The plate moved and relit, with what the generator changes beyond; a new mouth where needed."""
-        learned = _learned(warp(old, fields.flow), new) * (self.trust * fields.skin)[..., None]
-        moved_lin = _whole(_moved(crop_code, fields.flow), fields.flow)
-        moved = shoulder_encode(moved_lin * fields.ratio * np.exp(learned))
-        mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
-        share = fields.revealed[..., None]
-        edit = (1 - share) * moved + share * mouth
+        """Without knowing what the crop shows: all of it goes along with the flow."""
+        edit = self._relit(fields, _moved(crop_code, fields.flow), old, new, 1.0)
         edit = np.where(fields.fade[..., None] == 0, crop_code, edit)
         as_float = (a.astype(np.float32) for a in (edit, crop_code, fields.flow, 1 - fields.revealed))
         return ChangeFields(*as_float)
 
+    def _layered(
+        self, fields: Fields, layers: Layers, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray
+    ) -> ChangeFields:
+        """The face alone moves: over the backdrop, and behind what is before it."""
+        moved, face = layers.moved(fields.flow)
+        still = (fields.flow == 0).all(-1, keepdims=True)
+        edited = self._relit(fields, np.where(still, layers.clean, moved), old, new, face)
+        edit = layers.over(crop_code, np.where(fields.fade[..., None] == 0, layers.clean, edited))
+        flow, residual = layers.carried(fields.flow, face, fields.revealed)
+        as_float = (a.astype(np.float32) for a in (edit, crop_code, flow, residual))
+        return ChangeFields(*as_float)
+
+    def _relit(
+        self, fields: Fields, moved: np.ndarray, old: np.ndarray, new: np.ndarray, face: np.ndarray | float
+    ) -> np.ndarray:
+        """(S, S, 3) code: what was moved, relit where it is face, with what the generator changes beyond, and
+        a new mouth where one is needed. Where no gain and no mouth is, the same bits.
+        """
+        learned = _learned(warp(old, fields.flow), new) * (self.trust * fields.skin)[..., None]
+        gain = np.exp((np.log(fields.ratio) + learned) * np.broadcast_to(face, fields.skin.shape)[..., None])
+        light = _whole(shoulder_decode(moved), fields.flow)
+        same = (gain == 1) & (light == shoulder_decode(moved))
+        relit = np.where(same, moved, shoulder_encode(light * gain))
+        mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
+        share = fields.revealed[..., None]
+        return np.where(share == 0, relit, (1 - share) * relit + share * mouth)
+
 
 def _moved(crop_code: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The crop (S, S, 3) taken from p + flow, as light. Sampled as code and without overshoot: light of 15
-    on a tooth would ring as a black dot beside it."""
+    """The crop (S, S, 3) taken from p + flow. Sampled as code and without overshoot: light of 15 on a tooth
+    would ring as a black dot beside it."""
     y, x = np.mgrid[: len(flow), : flow.shape[1]]
-    return shoulder_decode(sample_within(crop_code, np.stack([x, y], -1) + flow)).astype(np.float32)
+    return sample_within(crop_code, np.stack([x, y], -1) + flow)
 
 
 def _inwards(matte: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
+from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
 
@@ -39,7 +40,7 @@ class Fields:
     `ratio` (S, S, 3): gain in linear light there. `revealed` (S, S) 0..1: the edit shows the mouth's inside
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
     the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge. `skin` (S, S)
-    0..1: firmly on the face's skin.
+    0..1: firmly on the face's skin. `zones`: places on the plate's face.
     """
 
     flow: Array
@@ -50,6 +51,7 @@ class Fields:
     face: Array
     fade: Array
     skin: Array
+    zones: Zones
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ class View:
     def depths(self) -> Array:
         """(S, S) centimetres, far behind off the face."""
         return self.raster.image(self.raster.depth, -1e3)
+
+    def chart_deg(self, model: ShapeModel) -> Array:
+        """(S, S, 2) the chart's degrees on the skin, far away elsewhere."""
+        chart = np.full((model.modes.shape[1], 2), -1e4, np.float32)
+        chart[: model.skin_count] = model.chart_deg
+        return self.raster.image(self.raster.read(chart), -1e4)
 
 
 def change_fields(
@@ -156,6 +164,7 @@ def _fields(
         face,
         fade,
         firm.astype(np.float32),
+        Zones.of(before.chart_deg(model)),
     )
 
 
@@ -287,4 +296,5 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         up(fields.face.astype(np.float32)) > 0.5,
         up(fields.fade),
         up(fields.skin),
+        fields.zones.enlarged(size),
     )
