@@ -165,14 +165,25 @@ def cuts_of(aligned: Aligned) -> list[int]:
 
 
 def foreground_of(bench: Bench, aligned: Aligned, frame: int, size: int) -> np.ndarray:
-    """The face in the crop, (size, size) 0..1: from the pack's parser, or from landmarks without one."""
-    from stit_vfx.face.matte import foreground_from_landmarks
+    """The face in the crop, (size, size) 0..1: from the pack's parser, or from landmarks without one.
+
+    A pack that reads crops adds hair, ears and neck to what the landmarks say.
+    """
+    from stit_vfx.face.matte import foreground_from_landmarks, foreground_from_parts
+    from stit_vfx.packs.geometry import GeometryModel
     from stit_vfx.plate.warp import apply_matrix, crop_matrix
+    from stit_vfx.shape.guided import to_edges
     from stit_vfx.steps.image import resize, to_network
 
+    model = bench.pack.model
     if bench.pack.parser is not None:
         crop = to_network(crop_of(bench, aligned, frame).crop_code, 512, device=bench.device)
         return resize(bench.pack.parser.foreground(crop)[0].float().cpu().numpy(), size)
     row = int(np.searchsorted(aligned.track.frames, frame))
-    points = apply_matrix(crop_matrix(aligned.quads[frame], size), aligned.track.landmarks[row])
-    return foreground_from_landmarks(points, size)
+    landmarks = aligned.track.landmarks[row]
+    if isinstance(model, GeometryModel) and model.reader is not None:
+        crop_code = crop_of(bench, aligned, frame).crop_code
+        points = apply_matrix(crop_matrix(aligned.quads[frame], len(crop_code)), landmarks)
+        parts = to_edges(model.reader.parts(crop_code), crop_code)
+        return resize(foreground_from_parts(parts, points), size)
+    return foreground_from_landmarks(apply_matrix(crop_matrix(aligned.quads[frame], size), landmarks), size)

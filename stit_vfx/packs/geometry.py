@@ -211,6 +211,7 @@ class GeometryModel:
             quad=quad,
             crop_lin=crop_lin,
             look=look | expression_look(self.shape, before.shape, after.shape),
+            whole_head=self.reader is not None,
         )
         fields, parts = _faded(fields, fade), self.parts(crop_code)
         if parts is None:
@@ -229,10 +230,10 @@ class GeometryModel:
     ) -> ChangeFields:
         """The face alone moves: over the backdrop, and behind what is before it."""
         moved, face = layers.moved(fields.flow)
-        still = (fields.flow == 0).all(-1, keepdims=True)
-        edited = self._relit(fields, np.where(still, layers.clean, moved), old, new, face)
-        edit = layers.over(crop_code, np.where(fields.fade[..., None] == 0, layers.clean, edited))
-        flow, residual = layers.carried(fields.flow, face, fields.revealed)
+        edited = self._relit(fields, moved, old, new, face)
+        edit = layers.together(crop_code, edited, fields.turn)
+        edit = np.where(fields.fade[..., None] == 0, crop_code, edit)
+        flow, residual = layers.carried(fields.flow, fields.turn, face, fields.revealed)
         as_float = (a.astype(np.float32) for a in (edit, crop_code, flow, residual))
         return ChangeFields(*as_float)
 
@@ -274,6 +275,7 @@ def _faded(fields: Fields, fade: np.ndarray) -> Fields:
     return replace(
         fields,
         flow=fields.flow * wide,
+        turn=fields.turn * wide,
         ratio=1 + (fields.ratio - 1) * wide,
         revealed=fields.revealed * fade,
         fade=fields.fade * fade,

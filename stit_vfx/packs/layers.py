@@ -1,9 +1,10 @@
 """A crop taken apart into what moves and what does not, and put together again after the face has moved.
 
-Three layers, from the back: the backdrop, which stays; the face with its neck, which follows the flow; and
-what hangs or stands before the face (hair, glasses, a hat, a hand, a collar), which stays. Nothing is keyed:
-the picture is kept, and only the *difference* that the moved face makes is added to it, so that an error of
-the mattes costs at most some of the edit, and never leaves a hole.
+Four layers, from the back: the backdrop, which stays; the face with its neck, which follows the flow; what is
+worn on the head (hair, glasses, a hat), which follows the head's turn alone; and what stands before it (a
+collar, a hand, a microphone), which stays. Nothing is keyed: the picture is kept, and only the *difference*
+that a moved layer makes is added to it, so that an error of the mattes costs some of the edit, and never
+leaves a hole. All is a smooth function of the soft mattes, and exactly nothing where nothing moves.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import numpy as np
 
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.shape.fill import fill
-from stit_vfx.shape.guided import guided
+from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
 
 _FACE = ("skin", "brow", "eye", "lips", "mouth", "neck")
-_RADIUS, _NOISE = 0.016, 0.04  # of the crop's side, of code: how far mattes look for an edge, and what is one
+_STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
@@ -31,84 +32,111 @@ _FRAMES_SEEN = (0.02, 0.12)  # mean share of frames where they cross the bridge 
 
 @dataclass(frozen=True)
 class Layers:
-    """`front` (S, S) 0..1: what lies before the face. `face` (S, S) 0..1: how far the face, as it would be
-    without that, covers the backdrop. `invented` (S, S) 0..1: how much of `clean` is made up. `clean`
-    (S, S, 3) code: the crop without what lies before the face. `backdrop` (S, S, 3) code: the crop without
-    the head.
+    """Mattes (S, S) 0..1 and pictures (S, S, 3) code of one crop.
+
+    `worn`, `standing`: share of a pixel that these layers cover, the one of what the other leaves. `face`:
+    how far the face, as it would be without them, covers the backdrop; `head`: the same with what is worn.
+    `invented`: how much of `clean` is made up.
+    `unstood`: the crop without what stands before it. `clean`: without what is worn, too. `backdrop`:
+    without the head.
     """
 
-    front: Array
+    worn: Array
+    standing: Array
     face: Array
+    head: Array
     invented: Array
+    unstood: Array
     clean: Array
     backdrop: Array
 
     @classmethod
     def of(cls, crop_code: Array, parts: Parts, zones: Zones) -> Layers:
         """From a crop (S, S, 3) code and what it shows."""
-        size = len(crop_code)
-        face, behind, front = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
-        covers = _decided(fill(_ratio(face, face + behind)[..., None], face + behind)[..., 0])
-        spill = max(1, round(_SPILL * size))
-        hidden, spilt = _grown(front, spill), _grown(1 - behind, max(1, spill // 2))
+        face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
+        spill = max(1, round(_SPILL * len(crop_code)))
+        covers = _covers(face, behind)
+        stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
+        spilt = _grown(1 - behind, spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
-        skin = fill(crop_code, _sure(face * (1 - hidden)))
         backdrop = _mixed(crop_code, 1 - spilt, fill(crop_code, near))
-        guess = covers[..., None] * skin + (1 - covers)[..., None] * backdrop
-        clean = _mixed(crop_code, 1 - hidden, guess)
-        return cls(front, covers, hidden, clean, backdrop)
+        skin = fill(crop_code, _sure(face * (1 - hidden)))
+        bare = covers[..., None] * skin + (1 - covers)[..., None] * backdrop
+        unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
+        clean = _mixed(crop_code, 1 - hidden, bare)
+        worn = np.clip(_ratio(worn, 1 - standing), 0, 1)
+        return cls(worn, standing, covers, _covers(face + worn, behind), hidden, unstood, clean, backdrop)
 
     def moved(self, flow: Array) -> tuple[Array, Array]:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""
-        here = _grid(len(flow))
-        there = here + flow
-        face = np.clip(sample_within(self.face, there), 0, 1)
-        bare = (1 - face)[..., None]
-        # In this order the backdrop keeps its bits: there, clean crop and backdrop are the same.
-        moved = sample_within(self.clean, there) - bare * sample_within(self.backdrop, there)
-        return moved + bare * self.backdrop, face
+        return self._over_backdrop(self.clean, self.face, flow)
 
-    def over(self, crop_code: Array, edited: Array) -> Array:
-        """The crop (S, S, 3) with the difference of the edited clean crop in it, behind what is in front."""
-        shown = (1 - self.front)[..., None]
-        changed = crop_code + shown * (edited - self.clean)
-        # A share of code is no share of light: above the shoulder an overshoot would glare.
-        return np.minimum(changed, np.maximum(crop_code, np.maximum(edited, self.clean)))
-
-    def carried(self, flow: Array, face: Array, revealed: Array) -> tuple[Array, Array]:
-        """Flow (S, S, 2) and residual (S, S) for the plate's own detail: with the face where it shows, still
-        where something else does, and none where the picture was invented.
+    def together(self, crop_code: Array, edited: Array, turn: Array) -> Array:
+        """The crop (S, S, 3) code with the edited, moved clean crop in it, under what is worn, which is moved
+        by `turn` (S, S, 2) px, and behind what stands before it.
         """
-        shows = face * (1 - self.front)
-        with_face = (shows > 0.5)[..., None]
-        hidden = sample_within(self.invented, _grid(len(flow)) + flow)
-        stays = np.maximum(self.front, 1 - np.maximum(self.face, self.invented))
-        kept = np.where(with_face[..., 0], shows * (1 - hidden), stays)
-        still = (flow == 0).all(-1)
-        return np.where(with_face, flow, 0), np.where(still, 1, kept) * (1 - revealed)
+        turned, still, worn = self.unstood, self.clean, self.worn
+        if turn.any():
+            turned, _ = self._over_backdrop(self.unstood, self.head, turn)
+            still, _ = self.moved(turn)
+            worn = sample_within(self.worn, _grid(len(turn)) + turn)
+        shown, free = (1 - worn)[..., None], (1 - self.standing)[..., None]
+        # The two still pictures are taken away from what they are added to, so that nothing is left of them.
+        changed = crop_code + free * ((turned - self.unstood) + shown * (edited - still))
+        # A share of code is no share of light: above the shoulder an overshoot would glare.
+        most = np.maximum(np.maximum(crop_code, turned), np.maximum(edited, still))
+        return np.minimum(changed, most)
+
+    def carried(self, flow: Array, turn: Array, face: Array, revealed: Array) -> tuple[Array, Array]:
+        """Flow (S, S, 2) and residual (S, S) for the plate's own detail: with the face where it shows, with
+        the head where something worn shows, still where something else does, and none where the picture was
+        invented.
+        """
+        here = _grid(len(flow))
+        free, worn = 1 - self.standing, sample_within(self.worn, here + turn)
+        hair, skin = worn * free, face * (1 - worn) * free
+        stays = np.maximum(self.standing, (1 - np.maximum(self.head, self.invented)) * (1 - hair))
+        known = 1 - sample_within(self.invented, here + flow)
+        unstood = 1 - sample_within(self.standing, here + turn)
+        with_face, with_head = skin > 0.5, hair > 0.5
+        kept = np.where(with_face, skin * known, np.where(with_head, hair * unstood, stays))
+        moves = np.where(with_face[..., None], flow, np.where(with_head[..., None], turn, 0))
+        still = (flow == 0).all(-1) & (turn == 0).all(-1)
+        return moves, np.where(still, 1, kept) * (1 - revealed)
+
+    def _over_backdrop(self, picture: Array, covers: Array, flow: Array) -> tuple[Array, Array]:
+        there = _grid(len(flow)) + flow
+        share = np.clip(sample_within(covers, there), 0, 1)
+        bare = (1 - share)[..., None]
+        # In this order the backdrop keeps its bits: there, picture and backdrop are the same.
+        moved = sample_within(picture, there) - bare * sample_within(self.backdrop, there)
+        return moved + bare * self.backdrop, share
 
 
 def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
-    """(S, S, 3): face, backdrop, and what is before the face, at the picture's own edges; they sum to 1."""
-    size = len(crop_code)
-    frames = parts.of("glasses") * _worn(parts.of("glasses"), zones.frames)
-    hair = parts.of("hair")
-    beard = hair * zones.beard
-    front = frames + hair - beard + parts.of("hat", "cloth", "hand", "thing")
+    """(S, S, 4): face, backdrop, worn and standing, at the picture's own edges; they sum to 1."""
+    parts = to_edges(parts, crop_code)
+    frames = parts.of("glasses") * _are_worn(parts.of("glasses"), zones.frames)
+    beard = parts.of("hair") * zones.beard
     face = parts.of(*_FACE) + beard + parts.of("glasses") - frames
-    rough = np.stack([face, parts.of("background"), front], -1)
-    radius = max(2, round(_RADIUS * size))
-    fine = guided(rough, np.clip(crop_code, 0, 1), radius_px=radius, noise=_NOISE)
-    fine[..., 2] = np.maximum(fine[..., 2], frames)  # thinner than the filter's window
-    fine = _decided(fine)
+    worn = frames + parts.of("hair", "hat") - beard
+    shares = np.stack([face, parts.of("background"), worn, parts.of(*_STANDING)], -1)
+    fine = _smooth((shares - _DOUBT) / (1 - 2 * _DOUBT))
     return np.asarray(fine / np.maximum(fine.sum(2, keepdims=True), 1e-6))
 
 
-def _worn(glasses: Array, where: Array) -> float:
+def _are_worn(glasses: Array, where: Array) -> float:
     """0..1: whether glasses are worn. Dark brows may look like frames; only frames cross the bridge."""
     low, high = _FRAMES_SEEN
     seen = float((glasses * where).sum() / max(float(where.sum()), 1e-6))
     return float(_smooth(np.array((seen - low) / (high - low))))
+
+
+def _covers(part: Array, behind: Array) -> Array:
+    """(S, S) share of `part` against the backdrop, continued under everything else."""
+    whole = part + behind
+    share = fill(_ratio(part, whole)[..., None], whole + 1e-6)[..., 0]
+    return _smooth((share - _DOUBT) / (1 - 2 * _DOUBT))
 
 
 def _mixed(crop_code: Array, known: Array, guess: Array) -> Array:
@@ -127,10 +155,6 @@ def _grown(share: Array, radius_px: int) -> Array:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), disc), (0, 0), 0.5 * radius_px)
     return _smooth(np.maximum(soft, share) / 0.8)
-
-
-def _decided(share: Array) -> Array:
-    return _smooth((share - _DOUBT) / (1 - 2 * _DOUBT))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

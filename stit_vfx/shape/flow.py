@@ -20,6 +20,7 @@ from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
+from stit_vfx.shape.turning import head_flow
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -40,7 +41,8 @@ class Fields:
     `ratio` (S, S, 3): gain in linear light there. `revealed` (S, S) 0..1: the edit shows the mouth's inside
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
     the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge. `skin` (S, S)
-    0..1: firmly on the face's skin. `zones`: places on the plate's face.
+    0..1: firmly on the face's skin. `zones`: places on the plate's face. `turn` (S, S, 2) crop px: the
+    flow of what sits on the head.
     """
 
     flow: Array
@@ -52,6 +54,7 @@ class Fields:
     fade: Array
     skin: Array
     zones: Zones
+    turn: Array
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,20 @@ def change_fields(
     quad: Array,
     crop_lin: Array,
     look: Mapping[str, float] | None = None,
+    whole_head: bool = False,
 ) -> Fields:
     """Fields between two codes (plate px) in the crop (S, S, 3) linear light seen through `quad` (4, 2) plate
     px.
 
-    `look`: amounts of relief, as `shading.LOOKS` names them.
+    `look`: amounts of relief, as `shading.LOOKS` names them. `whole_head`: all of the head follows a turn, as
+    it should where hair and backdrop are known apart; else the flow fades around the face.
     """
     size = len(crop_lin)
     work = min(size, _WORK_PX)
     small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
     affine = crop_affine(quad, work)
     old, new = (View.of(model, code.through(affine), work) for code in (before, after))
-    fields = _fields(model, old, new, small, look or {})
+    fields = _fields(model, old, new, small, look or {}, whole_head=whole_head)
     return fields if work == size else _enlarged(fields, size)
 
 
@@ -127,16 +132,25 @@ def border_fade(size: int) -> Array:
 
 
 def _fields(
-    model: ShapeModel, before: View, after: View, crop_lin: Array, look: Mapping[str, float]
+    model: ShapeModel,
+    before: View,
+    after: View,
+    crop_lin: Array,
+    look: Mapping[str, float],
+    *,
+    whole_head: bool,
 ) -> Fields:
     size, px_per_cm = len(crop_lin), after.code.scale
     parts, face = after.parts(), after.raster.mask
     exact, visible = _correspondence(before, after)
     skin = parts == SKIN
     certain = skin & visible & _firm(model, after)
-    flow = fill(exact, certain)
+    turn = np.zeros_like(exact)
+    if whole_head:
+        turn = head_flow(before.code, after.code, after.depths(), certain)
+    flow = fill(exact - turn, certain)
     flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
-    flow = np.where(certain[..., None], exact, flow)
+    flow = np.where(certain[..., None], exact, turn + flow)
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
@@ -147,6 +161,7 @@ def _fields(
     fade = border_fade(size)
     flow = flow * fade[..., None]
     flow[np.abs(flow).max(2) < _STILL_PX] = 0
+    turn = turn * fade[..., None]
     warped = warp(crop_lin, flow)
     surface = Surface.of(model, before, after, visible)
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
@@ -165,6 +180,7 @@ def _fields(
         fade,
         firm.astype(np.float32),
         Zones.of(before.chart_deg(model)),
+        turn.astype(np.float32),
     )
 
 
@@ -286,6 +302,7 @@ def _enlarged(fields: Fields, size: int) -> Fields:
 
     near = cv2.resize(fields.flow, (size, size), interpolation=cv2.INTER_NEAREST)
     smooth = up(fields.flow)
+    turn = up(fields.turn) * np.float32(grow)
     torn = np.abs(smooth - near).max(2, keepdims=True) > 1.0  # between lids, between lips: never in between
     return Fields(
         np.where(torn, near, smooth) * np.float32(grow),
@@ -297,4 +314,5 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         up(fields.fade),
         up(fields.skin),
         fields.zones.enlarged(size),
+        turn,
     )

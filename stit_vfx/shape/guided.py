@@ -5,46 +5,66 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stit_vfx.shape.parts import LABELS, Parts
+
 Array = np.ndarray
+
+_RADIUS, _NOISE = 0.016, 0.04  # of the crop's side, of code: how far mattes look for an edge, and what is one
+_NOTHING = 0.05  # a label whose share is nowhere more than this is not there: a third of the time saved
+
+
+def to_edges(parts: Parts, crop_code: Array) -> Parts:
+    """The parts with their edges where the crop (S, S, 3), code, has them; shares still sum to 1."""
+    radius = max(2, round(_RADIUS * len(crop_code)))
+    fine, guide = parts.shares.copy(), np.clip(crop_code, 0, 1)
+    there = np.flatnonzero(fine.max((1, 2)) > _NOTHING)
+    filtered = guided(np.moveaxis(fine[there], 0, 2), guide, radius_px=radius, noise=_NOISE)
+    fine[there] = np.clip(np.moveaxis(filtered, 2, 0), 0, 1)
+    glasses = LABELS.index("glasses")
+    fine[glasses] = np.maximum(fine[glasses], parts.shares[glasses])  # thinner than the filter's window
+    return Parts(fine / np.maximum(fine.sum(0), 1e-6))
 
 
 def guided(values: Array, guide: Array, *, radius_px: int, noise: float) -> Array:
     """`values` (S, S, C) as locally linear functions of the picture `guide` (S, S, 3), both nominal 0..1.
 
-    K. He, J. Sun, X. Tang: "Guided Image Filtering", ECCV 2010, eq. 14-16. Colours closer than `noise`
-    are one. No thresholds: the result is a smooth function of both.
+    K. He, J. Sun, X. Tang: "Guided Image Filtering", ECCV 2010, eq. 14-16; the functions are found at half
+    the size, as in "Fast Guided Filter", 2015. Colours closer than `noise` are one. No thresholds: the result
+    is a smooth function of both.
     """
-    values, guide = values.astype(np.float32), guide.astype(np.float32)
-    mean = _mean(guide, radius_px)
-    spread = (
-        _mean(guide[..., :, None] * guide[..., None, :], radius_px) - mean[..., :, None] * mean[..., None, :]
+    size = guide.shape[1], guide.shape[0]
+    half = (size[0] + 1) // 2, (size[1] + 1) // 2
+    small, rough = (
+        cv2.resize(a.astype(np.float32), half, interpolation=cv2.INTER_AREA) for a in (guide, values)
     )
-    spread += noise**2 * np.eye(3, dtype=np.float32)
-    middle = _mean(values, radius_px)
-    joint = _mean(guide[..., :, None] * values[..., None, :], radius_px)
-    slope = _inverse(spread) @ (joint - mean[..., :, None] * middle[..., None, :])
-    offset = middle - np.einsum("yxk,yxkc->yxc", mean, slope)
-    slope, offset = _mean(slope, radius_px), _mean(offset, radius_px)
-    return np.asarray(np.einsum("yxk,yxkc->yxc", guide, slope) + offset)
+    window = (radius_px | 1, radius_px | 1)
+    inverse, mean = _spread(small, window, noise)
+    out = np.empty(values.shape, np.float32)
+    red, green, blue = (np.ascontiguousarray(guide[..., k], np.float32) for k in range(3))
+    for k in range(values.shape[2]):
+        value = np.ascontiguousarray(rough[..., k])
+        middle = cv2.blur(value, window)
+        joint = cv2.blur(small * value[..., None], window) - mean * middle[..., None]
+        slope = np.stack([(inverse[row] * joint).sum(2) for row in range(3)], 2)
+        offset = middle - (mean * slope).sum(2)
+        line = cv2.blur(np.dstack([slope, offset]), window)
+        line = cv2.resize(line, size, interpolation=cv2.INTER_LINEAR)
+        out[..., k] = red * line[..., 0] + green * line[..., 1] + blue * line[..., 2] + line[..., 3]
+    return out
 
 
-def _mean(image: Array, radius_px: int) -> Array:
-    """Box mean of (S, S, ...): channel by channel, as OpenCV takes four at most in some functions."""
-    side = 2 * radius_px + 1
-    flat = image.reshape(*image.shape[:2], -1)
-    planes = [cv2.blur(np.ascontiguousarray(flat[..., k]), (side, side)) for k in range(flat.shape[-1])]
-    return np.stack(planes, -1).reshape(image.shape)
-
-
-def _inverse(matrix: Array) -> Array:
-    """Inverses of symmetric (..., 3, 3): by cofactors, ten times as fast as numpy's."""
-    a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
-    d, e, f = matrix[..., 1, 1], matrix[..., 1, 2], matrix[..., 2, 2]
+def _spread(guide: Array, window: tuple[int, int], noise: float) -> tuple[list[Array], Array]:
+    """Rows of the inverse covariance of the colours around each pixel, (S, S, 3) each, and their mean."""
+    mean = cv2.blur(guide, window)
+    products = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    square = cv2.blur(np.stack([guide[..., i] * guide[..., j] for i, j in products], 2), window)
+    a, b, c, d, e, f = (square[..., n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(products))
+    a, d, f = a + noise**2, d + noise**2, f + noise**2
     first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
     rows = [
-        [first, second, third],
-        [second, a * f - c * c, b * c - a * e],
-        [third, b * c - a * e, a * d - b * b],
+        (first, second, third),
+        (second, a * f - c * c, b * c - a * e),
+        (third, b * c - a * e, a * d - b * b),
     ]
     determinant = a * first + b * second + c * third
-    return np.stack([np.stack(row, -1) for row in rows], -2) / determinant[..., None, None]
+    return [np.stack(row, 2) / determinant[..., None] for row in rows], mean
