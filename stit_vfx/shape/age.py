@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from stit_vfx.shape.form import Spot, soft_spots
+
 Array = np.ndarray
 
-# Centre (|x|, y), spread, displacement (outwards, up, forwards); all centimetres at age 1.
-_SOFT_SPOTS = (
+_SOFT_SPOTS: tuple[Spot, ...] = (  # at age 1
     ((5.3, -6.0), 1.5, (0.35, -0.72, 0.18)),  # jowl
     ((4.6, -1.6), 1.5, (0.0, -0.28, -0.30)),  # hollow below the cheekbone
     ((3.0, -1.9), 0.8, (0.0, -0.32, 0.24)),  # fold beside the mouth
     ((3.2, 2.0), 0.8, (0.0, -0.14, 0.20)),  # bag under the eye
-    ((3.4, 4.7), 1.1, (0.0, -0.34, 0.08)),  # hood of the upper lid
-    ((3.8, 6.1), 1.6, (0.0, -0.28, 0.0)),  # brow
+    ((3.5, 5.0), 0.8, (0.0, -0.34, 0.10)),  # hood of the upper lid; its rim stays, or small eyes would close
+    ((3.8, 6.3), 1.3, (0.0, -0.28, 0.0)),  # brow
     ((0.0, 0.2), 1.0, (0.0, -0.42, 0.14)),  # tip of the nose
     ((0.0, -2.6), 0.9, (0.0, -0.10, -0.22)),  # upper lip
     ((0.0, -4.2), 0.9, (0.0, 0.08, -0.20)),  # lower lip
@@ -31,11 +32,4 @@ _SOFT_SPOTS = (
 
 def age_displacement(neutral: Array) -> Array:
     """(V, 3) centimetres to add at age 1 to skin whose neutral average position is (V, 3). Linear in age."""
-    x, y, z = neutral.T
-    out = np.zeros_like(neutral)
-    in_front = 1 / (1 + np.exp(-2 * z))
-    for (cx, cy), spread, (outwards, up, forwards) in _SOFT_SPOTS:
-        weight = np.exp(-0.5 * (((np.abs(x) - cx) / spread) ** 2 + ((y - cy) / spread) ** 2)) * in_front
-        out += weight[:, None] * np.array([outwards, up, forwards], out.dtype)
-    out[:, 0] *= np.tanh(2 * x)
-    return out
+    return soft_spots(neutral, _SOFT_SPOTS)

@@ -18,7 +18,8 @@ class ShapeCode:
     identity (K,) in standard deviations; expression (E,) amounts, nominally 0..1, order of
     `ShapeModel.expressions`; rotation (3, 3); scale in plate px per centimetre; translation (2,) plate px;
     age 0 as the plate, 1 clearly older. detail (68, 3) centimetres: what the codes cannot say of this face;
-    moves the landmarks and the skin around them.
+    moves the landmarks and the skin around them. form (F,) amounts in the order of `form.FORMS`; None is
+    none.
     """
 
     identity: Array
@@ -28,6 +29,7 @@ class ShapeCode:
     translation: Array
     age: float = 0.0
     detail: Array | None = None
+    form: Array | None = None
 
     def but(self, **changes: object) -> ShapeCode:
         """The same code with some fields changed."""

@@ -16,6 +16,7 @@ from scipy import sparse
 from stit_vfx.shape import chart
 from stit_vfx.shape.age import age_displacement
 from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.form import FORMS, eyeball_displacement, form_displacement
 from stit_vfx.shape.lids import curves_deg
 from stit_vfx.shape.network import IDENTITY, evaluate, load_network
 
@@ -42,9 +43,10 @@ class Piece:
 class ShapeModel:
     """Linear face: `modes` (1 + K + E, V, 3) float32 centimetres: neutral, identity, expression.
 
-    `age` (V, 3) displacement at age 1. `triangles` (T, 3), `parts` (V,). `chart_deg` (S, 2) chart points of
-    the skin, which is the first S vertices. `landmark_modes` (1 + K + E, 68, 3) and `landmark_age` (68, 3):
-    the landmarks under the same codes; `landmark_chart_deg` (68, 2).
+    `age` (V, 3) displacement at age 1; `forms` (F, V, 3) of `form.FORMS` at amount 1. `triangles` (T, 3),
+    `parts` (V,). `chart_deg` (S, 2) chart points of the skin, which is the first S vertices.
+    `landmark_modes` (1 + K + E, 68, 3), `landmark_age` (68, 3) and `landmark_forms` (F, 68, 3): the landmarks
+    under the same codes; `landmark_chart_deg` (68, 2).
     """
 
     modes: Array
@@ -56,6 +58,8 @@ class ShapeModel:
     landmark_age: Array
     landmark_chart_deg: Array
     expressions: tuple[str, ...]
+    forms: Array
+    landmark_forms: Array
 
     @property
     def skin_count(self) -> int:
@@ -85,12 +89,13 @@ class ShapeModel:
 
     def surface(self, code: ShapeCode) -> Array:
         """(V, 3) float32 centimetres: the vertices of a code, its detail included."""
-        plain = self.vertices(code.identity, code.expression, code.age)
+        plain = _formed(self.vertices(code.identity, code.expression, code.age), self.forms, code.form)
         return plain if code.detail is None else plain + self._pull @ code.detail.astype(np.float32)
 
     def marks(self, code: ShapeCode) -> Array:
         """(68, 3) float32 centimetres: the landmarks of a code, its detail included."""
-        plain = self.landmarks(code.identity, code.expression, code.age)
+        bare = self.landmarks(code.identity, code.expression, code.age)
+        plain = _formed(bare, self.landmark_forms, code.form)
         return plain if code.detail is None else plain + code.detail.astype(np.float32)
 
     @cached_property
@@ -141,6 +146,23 @@ def _combine(modes: Array, age_mode: Array, identity: Array, expression: Array, 
     return out + np.float32(age) * age_mode if age else out
 
 
+def _formed(points: Array, forms: Array, amounts: Array | None) -> Array:
+    """Points (V, 3) with forms (F, V, 3) added by amounts (F,)."""
+    if amounts is None or not np.any(amounts):
+        return points
+    return points + np.tensordot(amounts.astype(np.float32), forms, 1)
+
+
+def _forms(neutral: Array, skin_count: int, parts: Array) -> Array:
+    """(F, V, 3): skin by `form_displacement`, eyeballs with their lids; teeth stay."""
+    out = np.zeros((len(FORMS), *neutral.shape), np.float32)
+    eye = parts == EYE
+    for name, row in zip(FORMS, out, strict=True):
+        row[:skin_count] = form_displacement(name, neutral[:skin_count])
+        row[eye] = eyeball_displacement(name, neutral[eye])
+    return out
+
+
 @lru_cache(maxsize=2)
 def _load(path: Path) -> ShapeModel:
     network = load_network(path)
@@ -166,6 +188,8 @@ def _load(path: Path) -> ShapeModel:
         age_displacement(landmarks[0]),
         marks.astype(np.float64),
         network.expressions,
+        _forms(modes[0], len(points), parts),
+        np.stack([form_displacement(name, landmarks[0]) for name in FORMS]).astype(np.float32),
     )
 
 

@@ -1,12 +1,18 @@
-"""Edits of shape codes: expressions that saturate, poses, age.
+"""Edits of shape codes: expressions that saturate, poses, age, and how a face is built.
 
 A move is plain data, as a pack's directions hold it (amounts at strength 1; a name without _L or _R means
 both):
 
-expression {name: amount} added; never beyond the amount and a little more, so a smile on a smile stays one
-release {name: share} what opposes the move is let go by this share down the same two keys for negative
-strength; without it negative strength subtracts `expression` pose {"yaw": degrees, "pitch": degrees} to the
-image's right, up age displacement of the age field
+    expression  {name: amount} added; never beyond the amount and a little more: a smile on a smile is a smile
+    parted      the same, as far as the lips are parted already; a closed mouth keeps its lips together
+    closed      the same, as far as they are not
+    release     {name: share} what opposes the move is let go by this share
+    widest      share by which the mouth may end up wider than this person's at rest; it gets there ever more
+                slowly, so that narrow mouths do not tear and wide smiles grow little
+    down        the same keys for negative strength; without it negative strength subtracts `expression`
+    pose        {"yaw": degrees, "pitch": degrees} to the image's right, up
+    age         displacement of the age field
+    form        {name: amount} of the fields in `form.FORMS`
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ import numpy as np
 
 from stit_vfx.errors import PackFormatError
 from stit_vfx.shape.code import ShapeCode, rotation_matrix
+from stit_vfx.shape.form import FORMS
 from stit_vfx.shape.model import ShapeModel
 
 Array = np.ndarray
@@ -25,7 +32,12 @@ Move = Mapping[str, Any]
 
 _BEYOND = 1.08  # an expression may be pushed to this share of the move's own amount
 _LEAST = -0.3
-_KEYS = frozenset({"expression", "release", "down", "pose", "age"})
+_CORNERS, _INNER_LIPS = (48, 54), (62, 66)  # landmarks
+_WIDENING = ("mouthSmile", "mouthStretch", "mouthDimple")
+_KEYS = frozenset({"expression", "parted", "closed", "release", "widest", "down", "pose", "age", "form"})
+_PARTED_CM = (0.40, 0.90)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
+_NARROWEST = 0.04  # share of its width that any mouth may still grow by
+_MOST_FORM = 1.25  # several edits together build no other person
 
 
 def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, float]]) -> ShapeCode:
@@ -35,15 +47,18 @@ def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, 
     """
     change = np.zeros_like(code.expression)
     turn, age = np.zeros(2), code.age
+    form = np.zeros(len(FORMS)) if code.form is None else code.form.copy()
     for whole, signed in moves:
         _check(whole)
         move, strength = _side(whole, signed)
-        change += _expression_change(model, code.expression, move, strength)
+        change += _expression_change(model, code, move, strength)
         pose = move.get("pose", {})
         turn += strength * np.radians([pose.get("yaw", 0.0), pose.get("pitch", 0.0)])
         age += strength * move.get("age", 0.0)
+        form += strength * _form(move)
     rotation = rotation_matrix(np.array([-turn[1], turn[0], 0.0])) @ code.rotation
-    return code.but(expression=code.expression + change, rotation=rotation, age=age)
+    moved = code.but(expression=code.expression + change, rotation=rotation, age=age)
+    return moved.but(form=np.clip(form, -_MOST_FORM, _MOST_FORM)) if form.any() else moved
 
 
 def expression_look(model: ShapeModel, before: ShapeCode, after: ShapeCode) -> dict[str, float]:
@@ -73,13 +88,54 @@ def _side(move: Move, strength: float) -> tuple[Move, float]:
     return (move["down"], -strength) if strength < 0 and "down" in move else (move, strength)
 
 
-def _expression_change(model: ShapeModel, now: Array, move: Move, strength: float) -> Array:
-    amount = _vector(model, move.get("expression", {}))
+def _expression_change(model: ShapeModel, code: ShapeCode, move: Move, strength: float) -> Array:
+    now, parted = code.expression, _parted(model, code)
+    amount = _vector(model, move.get("expression", {})) + parted * _vector(model, move.get("parted", {}))
+    amount = amount + (1 - parted) * _vector(model, move.get("closed", {}))
     release = np.clip(strength * _vector(model, move.get("release", {})), 0, 1)
     kept = now * (1 - np.where(now > 0, release, 0))
     wanted = kept + strength * amount
     high, low = np.maximum(kept, _BEYOND * amount), np.minimum(kept, _LEAST)
-    return np.where(amount != 0, np.clip(wanted, low, np.maximum(high, low)), kept) - now
+    change = np.where(amount != 0, np.clip(wanted, low, np.maximum(high, low)), kept) - now
+    return _not_wider(model, code, change, float(move["widest"])) if "widest" in move else change
+
+
+def _parted(model: ShapeModel, code: ShapeCode) -> float:
+    """0 for lips that touch, 1 for lips well apart."""
+    marks = model.marks(code)
+    gap = float(marks[_INNER_LIPS[0], 1] - marks[_INNER_LIPS[1], 1])
+    share = min(max((gap - _PARTED_CM[0]) / (_PARTED_CM[1] - _PARTED_CM[0]), 0.0), 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def _not_wider(model: ShapeModel, code: ShapeCode, change: Array, widest: float) -> Array:
+    """The change with less of what widens the mouth, where it would widen too far."""
+    rest = _mouth_width(model, code.but(expression=np.zeros_like(change)))
+    now = _mouth_width(model, code) / rest - 1
+    wanted = _mouth_width(model, code.but(expression=code.expression + change)) / rest - 1
+    if wanted <= now:
+        return change
+    room = max(widest - now, _NARROWEST)
+    allowed = room * np.tanh((wanted - now) / room)
+    share = np.ones_like(change)
+    share[_vector(model, dict.fromkeys(_WIDENING, 1.0)) > 0] = allowed / (wanted - now)
+    return change * share
+
+
+def _mouth_width(model: ShapeModel, code: ShapeCode) -> float:
+    """Centimetres from corner to corner, in the face's own frame."""
+    marks = model.marks(code)
+    return float(np.linalg.norm(marks[_CORNERS[0]] - marks[_CORNERS[1]]))
+
+
+def _form(move: Move) -> Array:
+    """(F,) amounts of FORMS."""
+    amounts: Mapping[str, float] = move.get("form", {})
+    unknown = set(amounts) - set(FORMS)
+    if unknown:
+        hint = f"Known: {', '.join(FORMS)}"
+        raise PackFormatError(f"a direction forms unknown things: {', '.join(sorted(unknown))}", hint=hint)
+    return np.array([amounts.get(name, 0.0) for name in FORMS])
 
 
 def _vector(model: ShapeModel, amounts: Mapping[str, float]) -> Array:

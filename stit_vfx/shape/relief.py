@@ -1,11 +1,13 @@
 """What age and expression write into skin, drawn on our chart: creases, spots, shadows under the eyes.
 
 Heights are in centimetres. Everything hangs on the chart's landmarks and is bent by noise, so that no two
-lines run parallel and nothing looks ruled. Seeded: the same on every machine.
+lines run parallel and nothing looks ruled; each person has a drawing of their own. Seeded: the same on every
+machine.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +22,8 @@ Curve = tuple[tuple[float, float], ...]
 PX_PER_DEG = 4.0
 _WIDTH = round(2 * AZIMUTH_DEG * PX_PER_DEG)
 _HEIGHT = round((ELEVATION_DEG[1] - ELEVATION_DEG[0]) * PX_PER_DEG)
-_SEED = 11
+_MISSING = 0.22  # share of the lines of a family (crow's feet, forehead) that one side of a face lacks
+_PEOPLE = 4  # drawings kept; one takes 3 MB
 
 # Chart degrees, the face's left half (positive azimuth); mirrored for the right.
 _FOREHEAD: tuple[Curve, ...] = (
@@ -54,6 +57,12 @@ _NECK: tuple[Curve, ...] = (
     ((-32, -49), (-10, -51.4), (12, -51), (33, -48.6)),
     ((-30, -53), (0, -55.2), (31, -53.2)),
 )
+# Outline of the lips from the middle above to the middle below; the brows' line: (azimuths), (elevations).
+_LIPS: Curve = (
+    *((0, -12.0), (3.3, -11.8), (7.9, -14.4), (12.4, -21.5)),
+    *((9.5, -27.0), (5.5, -28.8), (0, -29.4)),
+)
+_BROW_LINE = ((5.7, 12.0, 19.3, 26.3, 33.2), (26.6, 27.8, 28.5, 28.2, 26.0))
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,8 @@ class Relief:
 
     Heights in centimetres at full amount: `age`, `smile`, `raise_` (forehead), `frown` (glabella). Amounts
     0..1: `socket`, `spots`, and `mottle` of mean 0. `skin`: 1 where skin may crease, 0 at lids, lips, brows,
-    nostrils and off the chart; `folds`: 1 around the folds beside the mouth.
+    nostrils and off the chart; `folds`: 1 around the folds beside the mouth; `lips`, `brow` and `beard` where
+    those are, softly.
     """
 
     age: Array
@@ -74,6 +84,9 @@ class Relief:
     mottle: Array
     skin: Array
     folds: Array
+    lips: Array
+    brow: Array
+    beard: Array
 
 
 def chart_px(points_deg: Array) -> Array:
@@ -90,24 +103,24 @@ def look_up(image: Array, place_px: Array) -> Array:
     )
 
 
-@lru_cache(maxsize=1)
-def relief() -> Relief:
-    """The drawing. Takes about a tenth of a second, once."""
-    rng = np.random.default_rng(_SEED)
+@lru_cache(maxsize=_PEOPLE)
+def relief(person: int = 0) -> Relief:
+    """The drawing of one person, by a number of theirs (`person_of`). Takes a quarter of a second, once."""
+    rng = np.random.default_rng(person)
     bend = _bend(rng)
-    forehead = _creases(_FOREHEAD, rng, width_deg=0.55, sided=False, bend=bend)
-    glabella = _creases(_GLABELLA, rng, width_deg=0.55, sided=False, bend=bend)
-    crow = _creases(_CROW, rng, width_deg=0.4, bend=bend)
-    fold = _creases(_NASOLABIAL, rng, width_deg=1.1, bend=bend)
-    bag = _creases(_UNDER_EYE, rng, width_deg=0.55, bend=bend)
-    small = _creases(_LIP_LINES, rng, width_deg=0.35, bend=bend) + _creases(
+    forehead = _creases(_FOREHEAD, rng, width_deg=0.5, sided=False, bend=bend)
+    glabella = _creases(_GLABELLA, rng, width_deg=0.55, sided=False, bend=bend, missing=0.0)
+    crow = _creases(_CROW, rng, width_deg=0.38, bend=bend)
+    fold = _creases(_NASOLABIAL, rng, width_deg=1.1, bend=bend, missing=0.0)
+    bag = _creases(_UNDER_EYE, rng, width_deg=0.5, bend=bend)
+    small = _creases(_LIP_LINES, rng, width_deg=0.33, bend=bend) + _creases(
         _CHEEK, rng, width_deg=0.5, bend=bend
     )
-    marionette = _creases(_MARIONETTE, rng, width_deg=0.7, bend=bend)
+    marionette = _creases(_MARIONETTE, rng, width_deg=0.7, bend=bend, missing=0.0)
     neck = _creases(_NECK, rng, width_deg=0.8, sided=False, bend=bend)
-    age = 0.035 * forehead + 0.02 * glabella + 0.03 * crow + 0.07 * fold + 0.05 * marionette
+    age = 0.035 * forehead + 0.02 * glabella + 0.034 * crow + 0.06 * fold + 0.045 * marionette
     return Relief(
-        age=age + 0.045 * bag + 0.014 * small + 0.05 * neck,
+        age=age + 0.042 * bag + 0.014 * small + 0.05 * neck + 0.013 * _crepe(rng),
         smile=0.075 * fold + 0.028 * crow + 0.02 * bag,
         raise_=0.05 * forehead,
         frown=0.05 * glabella,
@@ -116,7 +129,15 @@ def relief() -> Relief:
         mottle=0.6 * _noise(rng, 2.2) + 0.4 * _noise(rng, 0.9),
         skin=_creasing_skin(),
         folds=_blobs(((14, -14), (4.0, 8.0)), ((15.5, -28), (3.5, 5.0))),
+        lips=_lips(),
+        brow=_brows(),
+        beard=_beard(),
     )
+
+
+def person_of(identity: Array) -> int:
+    """A number for an identity (K,): the same for all frames of a shot, for they share one identity."""
+    return zlib.crc32(np.round(np.asarray(identity, np.float64) * 4).astype(np.int8).tobytes())
 
 
 def _grid() -> tuple[Array, Array]:
@@ -142,19 +163,56 @@ def _bend(rng: np.random.Generator) -> Array:
 
 
 def _creases(
-    curves: tuple[Curve, ...], rng: np.random.Generator, *, width_deg: float, bend: Array, sided: bool = True
+    curves: tuple[Curve, ...],
+    rng: np.random.Generator,
+    *,
+    width_deg: float,
+    bend: Array,
+    sided: bool = True,
+    missing: float = _MISSING,
 ) -> Array:
     """(H, W): valleys of depth about 1 with soft shoulders along the curves, uneven in depth and bent."""
     canvas = np.zeros((_HEIGHT, _WIDTH), np.float32)
     for curve in curves:
         points = _smooth_curve(np.array(curve, float))
         for side in (1, -1) if sided else (1,):
-            _stroke(canvas, points * [side, 1], rng)
+            own, depth = _wandered(points * [side, 1], rng), rng.uniform(0.45, 1.1)
+            there = rng.random() >= missing
+            _stroke(canvas, own, rng, depth if there else 0.0)
     sigma = width_deg * PX_PER_DEG
     valley = cv2.GaussianBlur(canvas, (0, 0), sigma) * sigma
     shoulder = cv2.GaussianBlur(canvas, (0, 0), 2.6 * sigma) * sigma
     height = -(valley - 1.1 * shoulder) * 1.6
     return cv2.remap(height, bend[..., 0], bend[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _wandered(points: Array, rng: np.random.Generator) -> Array:
+    """The line (n, 2) a little elsewhere, a little turned, and not from end to end."""
+    count = len(points)
+    first, last = rng.uniform(0, 0.22) * count, (1 - rng.uniform(0, 0.22)) * count
+    at = np.linspace(first, last, count)
+    part = np.stack([np.interp(at, np.arange(count), points[:, k]) for k in (0, 1)], 1)
+    long = float(np.linalg.norm(part[-1] - part[0]))
+    away = rng.normal(0, min(0.7, 0.09 * long), 2) + np.linspace(-1, 1, count)[:, None] * rng.normal(
+        0, min(0.5, 0.05 * long), 2
+    )
+    return part + away
+
+
+def _crepe(rng: np.random.Generator) -> Array:
+    """(H, W) the fine net of thin skin below the eyes and on the cheeks: valleys of depth about 1."""
+    net = np.zeros((_HEIGHT, _WIDTH), np.float32)
+    for along, across in ((2.2, 0.5), (1.2, 0.6)):
+        field = cv2.GaussianBlur(
+            rng.standard_normal((_HEIGHT, _WIDTH)).astype(np.float32),
+            (0, 0),
+            along * PX_PER_DEG,
+            sigmaY=across * PX_PER_DEG,
+        )
+        net -= 0.7 * np.exp(-((field / (0.22 * field.std())) ** 2))  # where the noise passes zero
+    where = _blobs(((17, 11.0), (7.5, 2.6)), ((29, 12.0), (4.0, 6.0)), ((25, -6), (6.0, 9.0)))
+    patchy = np.clip(0.6 + 0.5 * _noise(rng, 5.0), 0, 1.2)
+    return cv2.GaussianBlur(net, (0, 0), 0.2 * PX_PER_DEG) * where * patchy
 
 
 def _smooth_curve(points: Array, count: int = 48) -> Array:
@@ -166,11 +224,11 @@ def _smooth_curve(points: Array, count: int = 48) -> Array:
     return np.stack([np.convolve(padded[:, k], np.ones(width) / width, "valid") for k in (0, 1)], 1)
 
 
-def _stroke(canvas: Array, points_deg: Array, rng: np.random.Generator) -> None:
+def _stroke(canvas: Array, points_deg: Array, rng: np.random.Generator, depth: float) -> None:
     """Draw a line whose strength fades at both ends and varies on the way."""
     count = len(points_deg)
     ends = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 0.8
-    uneven = np.interp(np.arange(count), np.linspace(0, count, 7), rng.uniform(0.45, 1.0, 7))
+    uneven = depth * np.interp(np.arange(count), np.linspace(0, count, 9), rng.uniform(0.3, 1.0, 9))
     shift = np.round(chart_px(points_deg) * 16).astype(int)
     for k in range(count - 1):
         line = np.zeros_like(canvas)
@@ -192,8 +250,34 @@ def _blobs(*spots: tuple[tuple[float, float], tuple[float, float]]) -> Array:
 
 def _spots(rng: np.random.Generator) -> Array:
     """(H, W) 0..1: few, small, mostly on temples, cheeks and forehead."""
-    grain = np.clip((_noise(rng, 0.55) - 2.1) / 0.5, 0, 1)
-    return (grain * np.clip(0.5 + 0.6 * _noise(rng, 9.0), 0, 1)).astype(np.float32)
+    small, large = (np.clip((_noise(rng, size) - 2.35) / 0.7, 0, 1) for size in (0.6, 1.0))
+    return (np.maximum(small, large) * np.clip(0.4 + 0.6 * _noise(rng, 9.0), 0, 1)).astype(np.float32)
+
+
+def _lips() -> Array:
+    """(H, W) 0..1: the lips and what is between them, soft at the rim."""
+    inside: Array = np.zeros((_HEIGHT, _WIDTH), np.float32)
+    outline = np.array([*_LIPS, *((-x, y) for x, y in _LIPS[-2:0:-1])])
+    cv2.fillPoly(inside, [np.round(chart_px(outline) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(inside, (0, 0), 0.7 * PX_PER_DEG)
+
+
+def _brows() -> Array:
+    azimuth, elevation = _grid()
+    middle = np.interp(np.abs(azimuth), *_BROW_LINE)
+    side = np.clip((np.abs(azimuth) - 4) / 3, 0, 1) * np.clip((35 - np.abs(azimuth)) / 3, 0, 1)
+    return (side * np.exp(-(((elevation - middle) / 3.4) ** 4))).astype(np.float32)
+
+
+def _beard() -> Array:
+    """(H, W) 0..1: jaw, chin and upper lip."""
+    azimuth, elevation = _grid()
+    line = -20.0 + np.clip((np.abs(azimuth) - 22) * 1.3, 0, 30)
+    jaw = np.clip((line - elevation) / 6, 0, 1) * np.clip((elevation + 52) / 8, 0, 1)
+    moustache = np.exp(-((azimuth / 13) ** 4) - ((elevation + 12.0) / 3.6) ** 4)
+    rim = np.hypot(azimuth / 14.5, (elevation + 20.8) / 8.0)
+    away = np.clip((64 - np.abs(azimuth)) / 10, 0, 1) * np.clip((rim - 0.9) / 0.3, 0, 1)
+    return (np.maximum(jaw, moustache) * away).astype(np.float32)
 
 
 def _creasing_skin() -> Array:

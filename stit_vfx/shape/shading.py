@@ -1,7 +1,8 @@
 """How an edit changes the light on the skin: the large form, and creases that appear or go.
 
 The gain is a ratio of shadings under the light that the crop itself shows. Creases are first of all the
-actor's own, deepened or lifted; drawn relief comes on top, where a crop looks like skin.
+actor's own, deepened or lifted; drawn relief, another for each person, comes where they have none and where
+a crop looks like skin.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ import numpy as np
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.light import LUMA, Light, estimate_light, skin_likelihood
 from stit_vfx.shape.model import SKIN, ShapeModel
-from stit_vfx.shape.relief import chart_px, look_up, relief
+from stit_vfx.shape.relief import Relief, chart_px, look_up, person_of, relief
 
 if TYPE_CHECKING:
     from stit_vfx.shape.flow import View
 
 Array = np.ndarray
 
-LOOKS = ("age", "smile", "raise", "frown")  # amounts, about -1..1; below 0 lifts the actor's own creases
+LOOKS = ("age", "smile", "raise", "frown", "masculine")  # about -1..1; below 0 lifts the actor's own creases
 LOWEST, HIGHEST = 0.62, 1.30
 _FORM_LOWEST, _FORM_HIGHEST = 0.78, 1.14  # highlights must not outshine the plate
-_DRAWN = {"age": 1.5, "smile": 0.7, "raise": 0.8, "frown": 0.7}
-_OWN_AGE = 0.95  # how much deeper the actor's own creases get at age 1
-_OWN_YOUNG = 0.75  # how far they are lifted at age -1
+_DRAWN = {"age": 1.9, "smile": 0.7, "raise": 0.8, "frown": 0.7}
+_OWN_AGE = 1.25  # how much deeper the actor's own creases get at age 1
+_OWN_YOUNG = 0.85  # how far they are lifted at age -1
+_OWN_FEMININE = 0.2
+_WIDTHS_CM = (0.16, 0.35, 0.8)  # of creases: fine lines, wrinkles, folds
+_PORE_CM = 0.045  # what is finer stays
 _DEEPEST = 0.35  # of log brightness that counts as a crease; more is a shadow or a hair
+_EVEN_YOUNG = 0.45  # share of blotches that goes at age -1
+_BLOTCH_CM = (0.12, 0.7)
 # Light that goes through skin reddens grooves (d'Eon et al. 2007): the gain's exponent by channel.
 _BLEED = np.array([0.90, 1.03, 1.07], np.float32)
 
@@ -38,7 +44,7 @@ _BLEED = np.array([0.90, 1.03, 1.07], np.float32)
 class Surface:
     """The skin after the edit, pixel by pixel (S, S): `normal` and `normal_before` (S, S, 3), `place_px` on
     the relief's chart, `skin` bool. `normal_plate` and `skin_plate`: the plate's own state, for finding the
-    light.
+    light. `person` says whose wrinkles are drawn.
     """
 
     normal: Array
@@ -48,6 +54,7 @@ class Surface:
     normal_plate: Array
     place_plate_px: Array
     px_per_cm: float
+    person: int
 
     @classmethod
     def of(cls, model: ShapeModel, before: View, after: View, visible: Array) -> Surface:
@@ -66,6 +73,7 @@ class Surface:
             _steady(before.raster.image(before.raster.read(turned_before)), before.parts() == SKIN, px),
             place_plate,
             px,
+            person_of(before.code.identity),
         )
 
 
@@ -92,10 +100,13 @@ def shading_ratio(
     log_gain = np.log(form)[..., None] * np.ones(3, np.float32)
     log_gain = log_gain * (0.35 + 0.65 * likely)[..., None]
     if any(abs(v) > 1e-4 for v in look.values()):
-        skin = likely * look_up(relief().skin, surface.place_px)
-        log_gain = log_gain + _own_creases(surface, warped_lin, skin, look)[..., None] * _BLEED
-        log_gain = log_gain + _drawn(surface, light, skin, look)
-        log_gain = log_gain + _pigment(surface, likely, look.get("age", 0.0))
+        maps = relief(surface.person)
+        skin = likely * look_up(maps.skin, surface.place_px)
+        own = _Creases.of(warped_lin, skin, surface.px_per_cm)
+        log_gain = log_gain + _own_creases(surface, own, skin, look)[..., None] * _BLEED
+        log_gain = log_gain + _drawn(surface, light, maps, skin * (1 - own.there), look)
+        log_gain = log_gain + _pigment(surface, warped_lin, maps, likely, look.get("age", 0.0))
+        log_gain = log_gain + _features(surface, warped_lin, maps, likely, look)
     log_gain = fill(log_gain * front[..., None], surface.skin)
     return np.clip(np.exp(log_gain), LOWEST, HIGHEST), luma
 
@@ -126,35 +137,80 @@ def look_middle() -> Array:
     return chart_px(np.zeros(2))
 
 
-def _own_creases(surface: Surface, warped_lin: Array, skin: Array, look: Mapping[str, float]) -> Array:
+@dataclass(frozen=True)
+class _Creases:
+    """What the crop shows of lines in its skin: `relief` (S, S) log brightness against the skin around, only
+    where it runs in lines; `there` (S, S) 0..1: so many that none need be drawn.
+    """
+
+    relief: Array
+    there: Array
+
+    @classmethod
+    def of(cls, lin: Array, skin: Array, px_per_cm: float) -> _Creases:
+        luma = np.log(np.maximum(lin @ LUMA, 1e-3)).astype(np.float32)
+        fine = _mean_within(luma, skin, max(0.5, _PORE_CM * px_per_cm))
+        relief_, found = np.zeros_like(luma), np.zeros_like(luma)
+        for width_cm in _WIDTHS_CM:
+            sigma = max(0.7, 0.3 * width_cm * px_per_cm)
+            near = fine - _mean_within(fine, skin, 2.2 * sigma)
+            lines = _lines(_mean_within(luma, skin, sigma), sigma, skin)
+            relief_ = relief_ + 0.5 * lines * np.clip(near, -_DEEPEST, _DEEPEST)
+            found = np.maximum(found, lines * np.clip(-near / 0.10, 0, 1))
+        there = np.clip(2.5 * cv2.GaussianBlur(found * skin, (0, 0), 0.22 * px_per_cm), 0, 0.85)
+        return cls(np.clip(relief_, -_DEEPEST, _DEEPEST), there)
+
+
+def _lines(smooth: Array, sigma: float, skin: Array) -> Array:
+    """(S, S) 0..1: dark lines about `sigma` wide and their rims; pores and spots, which run nowhere, are not.
+
+    A valley curves across and not along (Hessian; Frangi et al., MICCAI 1998), and keeps its course for a
+    while (structure tensor), which grain does not.
+    """
+    xx, yy, xy = (
+        cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3) * scale
+        for dx, dy, scale in ((2, 0, 0.25), (0, 2, 0.25), (1, 1, 0.25))
+    )
+    middle, apart = 0.5 * (xx + yy), np.sqrt((0.5 * (xx - yy)) ** 2 + xy**2)
+    across, along = middle + apart, middle - apart
+    valley = sigma**2 * np.maximum(across, 0) * np.clip(1 - np.abs(along) / np.maximum(across, 1e-6), 0, 1)
+    weight = skin > 0.5
+    usual = float(np.median(valley[weight])) if weight.any() else 0.0
+    sharp = np.clip((valley - 1.2 * usual) / (3.0 * usual + 0.012), 0, 1)
+    return np.clip(1.6 * cv2.GaussianBlur(sharp * _course(smooth, sigma), (0, 0), 0.9 * sigma), 0, 1)
+
+
+def _course(smooth: Array, sigma: float) -> Array:
+    """(S, S) 0..1: slopes around here, within a few `sigma`, all lie across one line."""
+    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *d, ksize=3) for d in ((1, 0), (0, 1)))
+    xx, yy, xy = (cv2.GaussianBlur(p, (0, 0), 2.5 * sigma) for p in (dx * dx, dy * dy, dx * dy))
+    one = np.sqrt((xx - yy) ** 2 + 4 * xy**2) / np.maximum(xx + yy, 1e-9)
+    return np.clip((one - 0.40) / 0.35, 0, 1)
+
+
+def _own_creases(surface: Surface, own: _Creases, skin: Array, look: Mapping[str, float]) -> Array:
     """(S, S) log gain: the crop's own creases deepened (older) or lifted (younger), within creasing skin."""
     age, smile = look.get("age", 0.0), look.get("smile", 0.0)
-    folds = look_up(relief().folds, surface.place_px)
+    folds = look_up(relief(surface.person).folds, surface.place_px)
     amount = np.where(age > 0, _OWN_AGE * age, _OWN_YOUNG * age) + 0.5 * smile * folds * (smile < 0)
-    if not np.any(amount):
-        return np.zeros(skin.shape, np.float32)
-    luma = np.log(np.maximum(warped_lin @ LUMA, 1e-3))
-    px = surface.px_per_cm
-    fine = cv2.GaussianBlur(luma, (0, 0), max(0.5, 0.045 * px))
-    creases = np.zeros_like(luma)
-    for width_cm in (0.25, 0.6):
-        creases = creases + 0.5 * (fine - _mean_within(fine, skin, width_cm * px))
-    creases = np.clip(creases, -_DEEPEST, _DEEPEST)
+    amount = amount + _OWN_FEMININE * min(look.get("masculine", 0.0), 0.0)
     # Bright ridges beside a crease belong to it: they soften with it, but do not grow into glitter.
-    creases = np.where(creases > 0, (0.5 if np.mean(amount) < 0 else 0.25) * creases, creases)
-    return (amount * creases * skin).astype(np.float32)
+    bright = np.where(amount < 0, 0.6, 0.25)
+    return (amount * np.where(own.relief > 0, bright, 1) * own.relief * skin).astype(np.float32)
 
 
 def _mean_within(values: Array, weight: Array, sigma: float) -> Array:
+    """(S, S) or (S, S, C): Gaussian mean over where the weight (S, S) is."""
     weight = weight.astype(np.float32) + 1e-4
-    return cv2.GaussianBlur(values * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
+    wide = weight if values.ndim == 2 else weight[..., None]
+    total, share = cv2.GaussianBlur(values * wide, (0, 0), sigma), cv2.GaussianBlur(weight, (0, 0), sigma)
+    return total / (share if values.ndim == 2 else share[..., None])
 
 
-def _drawn(surface: Surface, light: Light, skin: Array, look: Mapping[str, float]) -> Array:
+def _drawn(surface: Surface, light: Light, maps: Relief, skin: Array, look: Mapping[str, float]) -> Array:
     """(S, S, 3) log gain of the drawn relief: the light's answer to its slopes, and less light in its
     grooves.
     """
-    maps = relief()
     drawings = {"age": maps.age, "smile": maps.smile, "raise": maps.raise_, "frown": maps.frown}
     height = sum(
         _DRAWN[name] * max(0.0, look.get(name, 0.0)) * drawings[name] for name in drawings
@@ -171,14 +227,42 @@ def _drawn(surface: Surface, light: Light, skin: Array, look: Mapping[str, float
     return ((answer + groove)[..., None] * _BLEED).astype(np.float32)
 
 
-def _pigment(surface: Surface, likely: Array, age: float) -> Array:
-    """(S, S, 3) log gain: tired eyes, uneven colour and a few spots with age; fresher ones without."""
+def _pigment(surface: Surface, lin: Array, maps: Relief, likely: Array, age: float) -> Array:
+    """(S, S, 3) log gain: tired eyes, uneven colour and a few spots with age; fresher and more even skin
+    without.
+    """
     if not age:
         return np.zeros((*likely.shape, 3), np.float32)
-    maps = relief()
     older = max(age, 0.0)
     socket = look_up(maps.socket, surface.place_px)[..., None] * np.array([0.10, 0.14, 0.12])
-    mottle = look_up(maps.mottle, surface.place_px)[..., None] * np.array([0.012, 0.026, 0.026])
-    spots = look_up(maps.spots, surface.place_px)[..., None] * np.array([0.10, 0.17, 0.22])
+    mottle = look_up(maps.mottle, surface.place_px)[..., None] * np.array([0.010, 0.020, 0.020])
+    spots = look_up(maps.spots, surface.place_px)[..., None] * np.array([0.06, 0.10, 0.13])
     out = -age * socket + older * mottle - older**1.5 * spots
+    if age < 0:
+        skin = likely * look_up(maps.skin, surface.place_px)
+        out = out + age * _EVEN_YOUNG * _blotches(lin, skin, surface.px_per_cm) * skin[..., None]
     return (out * likely[..., None]).astype(np.float32)
+
+
+def _blotches(lin: Array, skin: Array, px_per_cm: float) -> Array:
+    """(S, S, 3) log light of spots and blotches against the skin around them; pores are finer, form
+    is wider."""
+    log = np.log(np.maximum(lin, 1e-3)).astype(np.float32)
+    small, wide = (_mean_within(log, skin, max(0.6, s * px_per_cm)) for s in _BLOTCH_CM)
+    return np.clip(small - wide, -0.15, 0.10)
+
+
+def _features(surface: Surface, lin: Array, maps: Relief, likely: Array, look: Mapping[str, float]) -> Array:
+    """(S, S, 3) log gain of lips, brows and the beard's shadow. Small: make-up would be another edit."""
+    masculine, age = look.get("masculine", 0.0), look.get("age", 0.0)
+    paler = 0.5 * max(masculine, 0.0) + 0.6 * max(age, 0.0) + 0.7 * min(masculine, 0.0) + 0.3 * min(age, 0.0)
+    lips, brow, beard = (look_up(m, surface.place_px) for m in (maps.lips, maps.brow, maps.beard))
+    out = paler * lips[..., None] * np.array([-0.02, 0.10, 0.05])
+    if masculine:
+        luma = np.log(np.maximum(lin @ LUMA, 1e-3)).astype(np.float32)
+        around = _mean_within(luma, likely, 0.6 * surface.px_per_cm)
+        hairs = np.clip((around - luma - 0.15) / 0.6, 0, 1) * brow
+        out = out - 0.28 * masculine * hairs[..., None]
+        shadow = np.where(masculine > 0, 1.0, 0.4) * masculine * beard * likely
+        out = out - shadow[..., None] * np.array([0.14, 0.115, 0.075])
+    return np.asarray(out, np.float32)

@@ -12,7 +12,7 @@ _SMILE = {
 }
 _SMILE_PARTED = {"mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "jawOpen": 0.04}
 _SMILE_CLOSED = {"mouthPress": 0.30}
-_WIDEST = 0.28  # of a mouth at rest: broad smiles of people are a quarter to a third wider
+_WIDEST = 0.30  # of a mouth at rest: broad smiles of people are a quarter to a third wider
 _SOBER = {
     "release": {
         "mouthSmile": 1.0,
@@ -32,13 +32,18 @@ _ANGER = {
     "browDown": 0.9,
     "eyeSquint": 0.35,
     "cheekSquint": 0.2,
-    "noseSneer": 0.45,
-    "mouthPress": 0.35,
+    "noseSneer": 0.35,
     "mouthFrown": 0.35,
-    "jawForward": 0.2,
 }
-_SURPRISE = {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.7, "jawOpen": 0.26, "mouthFunnel": 0.12}
-_SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "cheekSquint": 0.6}
+_ANGER_CLOSED = {"mouthPress": 0.45, "mouthShrugLower": 0.15}
+_SURPRISE = {
+    "browInnerUp": 0.8,
+    "browOuterUp": 0.8,
+    "eyeWide": 0.7,
+    "jawOpen": 0.30,
+    "mouthShrugUpper": -0.10,
+}
+_SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "mouthUpperUp": 0.7, "mouthLowerDown": 0.4}
 
 
 def _direction(
@@ -70,14 +75,21 @@ def _expressions() -> list[dict[str, Any]]:
         "widest": _WIDEST,
         "down": _SOBER,
     }
-    shut = {"expression": {"eyeBlink": 1.1, "eyeSquint": 0.2}, "release": {"eyeWide": 1.0}}
+    shut = {"expression": {"eyeBlink": 1.0, "eyeSquint": 0.2}, "release": {"eyeWide": 1.0}}
     wide = {"expression": {"eyeWide": 0.8}, "release": {"eyeBlink": 1.0, "eyeSquint": 0.8}}
     lifted = {"browInnerUp": 0.7, "browOuterUp": 0.7, "eyeWide": 0.15}
     lowered = {"expression": {"browDown": 0.8}, "release": {"browInnerUp": 1.0, "browOuterUp": 1.0}}
     opened = {"expression": {"jawOpen": 0.6}, "release": {"mouthClose": 1.0}}
     closed = {"jawOpen": 1.0, "mouthLowerDown": 0.8, "mouthUpperUp": 0.6, "mouthFunnel": 0.6}
-    angry = {"expression": _ANGER, "release": _SMILING | {"browInnerUp": 1.0, "browOuterUp": 0.8}}
-    surprised = {"expression": _SURPRISE, "release": {"browDown": 1.0, "eyeSquint": 1.0, "mouthSmile": 0.6}}
+    angry = {
+        "expression": _ANGER,
+        "closed": _ANGER_CLOSED,
+        "release": _SMILING | {"browInnerUp": 1.0, "browOuterUp": 0.8, "jawOpen": 0.4},
+    }
+    surprised = {
+        "expression": _SURPRISE,
+        "release": _SMILING | {"browDown": 1.0, "eyeSquint": 1.0, "cheekSquint": 1.0},
+    }
     turned_down = {"expression": {"mouthFrown": 0.7, "browDown": 0.5}}
     pursed = {"expression": {"mouthPucker": 0.8}, "release": {"mouthSmile": 0.7}}
     return [
@@ -104,8 +116,10 @@ def _people() -> list[dict[str, Any]]:
         ("face_width", "Width of the face"),
         ("chin_length", "Length of the chin"),
     )
+    older = {"age": 1.0, "form": {"lip_fullness": -0.45}}
+    younger = {"age": -0.75, "form": {"lip_fullness": 0.35, "eye_size": 0.2}}
     return [
-        _direction("age", "Age", {"age": 1.0, "down": {"age": -0.65}}, look={"age": 1.0}),
+        _direction("age", "Age", older | {"down": younger}, look={"age": 1.0}),
         _direction(
             "masculine",
             "More masculine (below 0: more feminine)",

@@ -10,7 +10,7 @@ from stit_vfx.shape.light import basis, estimate_light
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.moves import apply_moves, expression_look
-from stit_vfx.shape.relief import relief
+from stit_vfx.shape.relief import person_of, relief
 from stit_vfx.training.directions import default_directions
 
 SIZE = 192
@@ -61,9 +61,12 @@ def test_everything_fades_at_the_edge_of_the_crop(model: ShapeModel, face, quad,
 
 def test_gains_are_bounded(model: ShapeModel, face, quad, plate) -> None:
     before = face({"mouthSmile": 0.5}, seed=4, yaw=0.5)
-    for name, strength in (("smile", 1.0), ("smile", -1.0), ("age", 1.0), ("age", -1.0), ("brows_up", 1.0)):
+    edits = [("smile", s) for s in (1.0, -1.0)] + [(n, s) for n in ("age", "masculine") for s in (1.0, -1.0)]
+    for name, strength in (*edits, ("brows_up", 1.0), ("anger", 1.0)):
         after = moved_by(model, before, name, strength)
-        look = {"age": strength if name == "age" else 0.0} | expression_look(model, before, after)
+        look = {n: strength * (name == n) for n in ("age", "masculine")} | expression_look(
+            model, before, after
+        )
         ratio = change_fields(model, before, after, quad=quad, crop_lin=plate, look=look).ratio
         assert ratio.min() >= 0.62
         assert ratio.max() <= 1.30
@@ -105,8 +108,45 @@ def test_a_smile_on_a_smile_stays_a_smile(model: ShapeModel, face) -> None:
     broad, plain = face({"mouthSmile": 0.9}), face()
     k = model.index("mouthSmile_L")
     assert moved_by(model, broad, "smile", 1.0).expression[k] < 1.05
-    assert moved_by(model, plain, "smile", 1.0).expression[k] > 0.9
+    assert moved_by(model, plain, "smile", 1.0).expression[k] > 0.65
     assert moved_by(model, broad, "smile", -0.5).expression[k] < 0.5
+
+
+def mouth_width(model: ShapeModel, code) -> float:
+    marks = model.marks(code)
+    return float(np.linalg.norm(marks[54] - marks[48]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_mouth_smiles_wider_than_mouths_do(model: ShapeModel, face, seed: int) -> None:
+    rest = face(seed=seed)
+    widths = [
+        mouth_width(model, moved_by(model, rest, "smile", s)) / mouth_width(model, rest)
+        for s in (0.25, 0.5, 0.75, 1.0)
+    ]
+    assert widths == sorted(widths)
+    assert widths[0] > 1.04
+    assert 1.2 < widths[-1] <= 1.30
+
+
+def test_a_wide_smile_widens_little(model: ShapeModel, face) -> None:
+    broad = face({"mouthSmile": 0.8, "mouthStretch": 0.3, "mouthUpperUp": 0.4, "jawOpen": 0.1})
+    wider = mouth_width(model, moved_by(model, broad, "smile", 0.8)) / mouth_width(model, broad)
+    assert 1.005 < wider < 1.06
+
+
+def test_a_closed_mouth_smiles_with_lips_together_and_corners_up(model: ShapeModel, face) -> None:
+    rest = face(seed=1)
+    before, after = (model.marks(c) for c in (rest, moved_by(model, rest, "smile", 0.5)))
+    eyes = np.linalg.norm(before[36:42].mean(0) - before[42:48].mean(0))
+    assert (after[[48, 54], 1] - before[[48, 54], 1]).min() > 0.05 * eyes
+    assert after[62, 1] - after[66, 1] < before[62, 1] - before[66, 1] + 0.05
+
+
+def test_parted_lips_smile_apart(model: ShapeModel, face) -> None:
+    talking = face({"jawOpen": 0.4}, seed=1)
+    before, after = (model.marks(c) for c in (talking, moved_by(model, talking, "smile", 0.8)))
+    assert after[62, 1] - after[66, 1] > before[62, 1] - before[66, 1]
 
 
 def test_moves_do_not_depend_on_their_order(model: ShapeModel, face) -> None:
@@ -127,6 +167,8 @@ def test_every_direction_names_expressions_that_exist(model: ShapeModel, face) -
 def test_a_move_that_means_nothing_is_refused(model: ShapeModel, face) -> None:
     with pytest.raises(PackFormatError, match="wink"):
         apply_moves(model, face(), [({"expression": {"wink": 1.0}}, 1.0)])
+    with pytest.raises(PackFormatError, match="ear_size"):
+        apply_moves(model, face(), [({"form": {"ear_size": 1.0}}, 1.0)])
     with pytest.raises(PackFormatError, match="hair"):
         apply_moves(model, face(), [({"hair": 1.0}, 1.0)])
 
@@ -145,13 +187,47 @@ def test_light_is_found_again_in_a_lit_sphere() -> None:
 
 
 def test_relief_is_the_same_every_time_and_keeps_off_eyes_and_lips() -> None:
-    first = relief()
+    first = relief(3)
     relief.cache_clear()
-    again = relief()
+    again = relief(3)
     assert np.array_equal(first.age, again.age)
-    assert -0.12 < first.age.min() < -0.01
+    assert -0.14 < first.age.min() < -0.01
     assert first.skin.min() == 0
     assert first.skin.max() == 1
+
+
+def test_people_have_wrinkles_of_their_own(face) -> None:
+    one, other = (face(seed=s).identity for s in (1, 2))
+    assert person_of(one) == person_of(one.copy()) != person_of(other)
+    drawn = [relief(person_of(i)).age.ravel() for i in (one, other)]
+    assert 0.1 < np.corrcoef(drawn)[0, 1] < 0.85  # the same places, other lines
+
+
+def skin_with(size: int = SIZE) -> np.ndarray:
+    """Even skin with fine grain, (S, S, 3) linear light."""
+    grain = np.random.default_rng(1).normal(0, 0.012, (size, size, 1))
+    return (np.array([0.5, 0.33, 0.26]) * np.exp(grain)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("age", "deeper"), [(0.8, True), (-0.8, False)])
+def test_age_deepens_and_lifts_the_creases_that_are_there_and_leaves_grain(
+    model: ShapeModel, face, quad, age: float, deeper: bool
+) -> None:
+    code, bare = face(), skin_with()
+    marks = code.project(model.marks(code))[:, :2]
+    (x, y), half = np.rint((marks[48] + marks[3]) / 2).astype(int), 9  # on the cheek
+    rows = np.arange(SIZE)
+    groove = 0.22 * np.exp(-0.5 * ((rows - y) / 1.1) ** 2)[:, None] * (np.abs(np.arange(SIZE) - x) < half)
+    lined = (bare * np.exp(-groove[..., None])).astype(np.float32)
+    surface = {"quad": quad, "look": {"age": age}}
+    same = code.but(age=1e-9)  # the look alone, nothing moves
+    creased = change_fields(model, code, same, crop_lin=lined, **surface).ratio
+    plain = change_fields(model, code, same, crop_lin=bare, **surface).ratio
+    along = np.log(creased / plain)[y, x - 4 : x + 5].mean()
+    assert along < -0.05 if deeper else along > 0.06
+    cheek = np.s_[y + 4 : y + 12, x - 4 : x + 5]
+    grain = [np.diff(np.log(bare * r)[cheek][..., 1], axis=1).std() for r in (np.ones_like(plain), plain)]
+    assert 0.9 < grain[1] / grain[0] < 1.15
 
 
 def test_filling_keeps_what_is_known_and_lies_between_it() -> None:
