@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FRAMES = tuple(range(1001, 1025))
 WIDTH, HEIGHT = 960, 540
+OWNER = "STIT VFX demo shot; photograph: NASA, public domain"
 EDITS = ({"direction": "age", "strength": 0.6}, {"direction": "smile", "strength": -0.7})
 
 # Rec.709 -> ACEScg (AP1, D60, Bradford); the 3x3 of ACES TB-2014-004 composed with the sRGB primaries.
@@ -68,7 +69,9 @@ def write_plate(folder: Path, *, frames: tuple[int, ...] = FRAMES) -> str:
     for frame in frames:
         path = folder / f"demo.{frame:04d}.exr"
         if not path.exists():
-            _write_frame(path, frame, _photograph(still_code, frame))
+            phase = (frame - FRAMES[0]) / (len(FRAMES) - 1)
+            plate_lin = photograph(still_code, Camera.at(phase).to_still(), grain_seed=frame)
+            write_frame(path, plate_lin, owner=OWNER, comments=f"demo camera, frame {frame}")
     return str(folder / "demo.####.exr")
 
 
@@ -87,27 +90,29 @@ def _light(code: np.ndarray) -> np.ndarray:
     return (lin * (1 + 14 * over**3)) @ REC709_TO_AP1.T.astype(np.float32)
 
 
-def _photograph(still_code: np.ndarray, frame: int) -> np.ndarray:
-    """One frame of the plate (540, 960, 3): the still through the moving camera, with grain."""
+def photograph(still_code: np.ndarray, to_still: np.ndarray, *, grain_seed: int) -> np.ndarray:
+    """One frame of a plate (540, 960, 3) ACEScg light: the still (H, W, 3) sRGB code 0..1 through a camera,
+    `to_still` (2, 3) from plate px to its px, with grain.
+    """
     import cv2
 
-    phase = (frame - FRAMES[0]) / (len(FRAMES) - 1)
     # Resampled as code values: a cubic kernel would ring around light of 15.
     seen_code = cv2.warpAffine(
         still_code,
-        Camera.at(phase).to_still(),
+        to_still,
         (WIDTH, HEIGHT),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT,
     )
     seen = _light(np.clip(seen_code, 0, 1))
-    rng = np.random.default_rng(frame)
+    rng = np.random.default_rng(grain_seed)
     grain = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 0.7)
     # Photon noise plus a floor: 1.3 % of the light at mid grey.
     return seen + grain * 2.4 * np.sqrt(1.5e-6 + 3.0e-5 * seen)
 
 
-def _write_frame(path: Path, frame: int, plate_lin: np.ndarray) -> None:
+def write_frame(path: Path, plate_lin: np.ndarray, *, owner: str, comments: str) -> None:
+    """Write ACEScg light (H, W, 3) as half EXR at 24 frames per second, whole or not at all."""
     from fractions import Fraction
 
     import OpenEXR
@@ -119,8 +124,8 @@ def _write_frame(path: Path, frame: int, plate_lin: np.ndarray) -> None:
         "type": OpenEXR.scanlineimage,
         "chromaticities": AP1_CHROMATICITIES,
         "framesPerSecond": Fraction(24, 1),
-        "owner": "STIT VFX demo shot; photograph: NASA, public domain",
-        "comments": f"demo camera, frame {frame}",
+        "owner": owner,
+        "comments": comments,
     }
     half = plate_lin.astype(np.float16)
     channels = {name: np.ascontiguousarray(half[..., i]) for i, name in enumerate("RGB")}

@@ -1,0 +1,150 @@
+"""The benchmark's own sums, on pictures and landmarks whose answer is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numbers_of as measure
+import numpy as np
+import pack_quality
+import pytest
+from faces import portrait
+from sheets import difference8, face_window, mouth_window, sheet
+
+
+def grain(seed: int = 0) -> np.ndarray:
+    """(1, 96, 96, 3) code: grey with fine grain."""
+    return (0.5 + 0.02 * np.random.default_rng(seed).standard_normal((1, 96, 96, 3))).astype(np.float32)
+
+
+def face() -> np.ndarray:
+    """(1, 68, 2) px: eyes 100 px apart, jaw points 4 and 12 160 px apart, a mouth 80 px wide."""
+    points = np.zeros((1, 68, 2))
+    points[0, 36:42], points[0, 42:48] = (100, 100), (200, 100)
+    points[0, 4], points[0, 12] = (70, 180), (230, 180)
+    points[0, 48:68] = (150, 190)
+    points[0, 48], points[0, 54] = (110, 190), (190, 190)
+    points[0, 8] = (150, 250)
+    return points
+
+
+def result(shot: str, direction: str, strength: float, **changes: Any) -> dict[str, Any]:
+    """A measurement as the benchmark keeps it, of a clip."""
+    numbers: dict[str, Any] = {
+        "shot": shot,
+        "direction": direction,
+        "strength": strength,
+        "change": {"mouth_width": 0.05, "corner_lift": 0.0, "jaw_width": 0.0},
+        "identity": {"distance": 0.2},
+        "steadiness": 1.0,
+        "detail": 1.0,
+        "shape": {"mouth_width": 1.0, "corner_lift": 0.0},
+    }
+    return numbers | changes
+
+
+def test_the_jaw_is_measured_in_eye_distances():
+    assert measure.jaw_width(face()) == pytest.approx([1.6])
+
+
+def test_a_wider_mouth_is_all_that_moved():
+    after = face()
+    after[0, 48, 0], after[0, 54, 0] = 105, 195
+    change = measure.moved(face(), after)
+    assert change["mouth_width"] == pytest.approx(0.1)
+    assert change["jaw_width"] == change["brow_height"] == 0
+
+
+def test_leakage_is_what_an_edit_is_not_for():
+    change = {"eye_opening": -0.2, "mouth_width": -0.03, "jaw_width": 0.01}
+    assert measure.leakage("eyes_closed", change) == pytest.approx(0.03)
+    assert measure.leakage("a direction of one's own", change) is None
+
+
+def test_detail_is_one_for_the_plate_itself_and_two_for_grain_twice_as_strong():
+    plate, matte = grain(), np.ones((1, 96, 96), np.float32)
+    assert measure.detail(plate, plate, matte) == 1
+    assert measure.detail(plate, 0.5 + 2 * (plate - 0.5), matte) == pytest.approx(2, rel=1e-3)
+    assert measure.detail(plate, cv2.GaussianBlur(plate[0], (0, 0), 1.5)[None], matte) < 0.3
+
+
+def test_detail_outside_the_matte_does_not_count():
+    plate, matte = grain(), np.zeros((1, 96, 96), np.float32)
+    matte[:, :, :48] = 1
+    edit = plate.copy()
+    edit[:, :, 60:] = 0.5
+    assert measure.detail(plate, edit, matte) == 1
+
+
+def test_psnr_of_a_tenth_is_twenty_decibels():
+    a = np.full((8, 8, 3), 0.4)
+    mask = np.zeros((8, 8), bool)
+    mask[:4] = True
+    b = a + np.where(mask, 0.1, 0.3)[..., None]
+    assert measure.psnr(b, a, mask) == pytest.approx(20)
+    assert measure.psnr(b, a) == pytest.approx(-10 * np.log10((0.01 + 0.09) / 2))
+
+
+def test_unlikeness_follows_structure_and_hardly_brightness():
+    picture = cv2.GaussianBlur(np.random.default_rng(1).random((64, 64, 3)), (0, 0), 2)
+    assert measure.unlikeness(picture, picture) == pytest.approx(0, abs=1e-9)
+    assert measure.unlikeness(picture + 0.02, picture) < 0.02 < measure.unlikeness(picture[::-1], picture)
+
+
+def test_monotonic_allows_the_landmarks_noise_only():
+    assert measure.monotonic([-0.2, -0.1, 0, -0.005, 0.3])
+    assert measure.monotonic([0.3, 0.1, 0, -0.1])
+    assert not measure.monotonic([-0.2, 0, 0.2, 0.15])
+
+
+def test_a_smile_that_does_not_widen_the_mouth_breaks_the_promise():
+    wide, same = (
+        result("astronaut", "smile", 0.8, change={"mouth_width": w, "corner_lift": 0, "jaw_width": 0})
+        for w in (0.03, 0.01)
+    )
+    assert [ok for text, _, ok in pack_quality.must_show([wide], []) if "smile" in text] == [True]
+    assert [ok for text, _, ok in pack_quality.must_show([same], []) if "smile" in text] == [False]
+
+
+def test_a_trembling_or_blurred_clip_breaks_the_promise():
+    good, bad = result("a", "age", 0.6), result("b", "age", -0.6, steadiness=1.7, detail=0.8)
+    assert all(ok for _, _, ok in pack_quality.must_show([good], []))
+    broken = [text for text, _, ok in pack_quality.must_show([good, bad], []) if not ok]
+    assert len(broken) == 2
+
+
+def test_a_still_keeps_no_promise_of_a_clip():
+    assert pack_quality.must_show([result("astronaut", "smile", 0.8, steadiness=None)], []) == []
+
+
+def test_strengths_stay_in_a_directions_range():
+    assert all(s > 0 for s in pack_quality.strengths_of((0.0, 1.0)))
+    assert min(pack_quality.strengths_of((-1.0, 1.0))) < 0
+
+
+def test_equal_frames_differ_by_grey():
+    same = difference8(grain()[0], grain()[0])
+    assert (same == 128).all()
+
+
+def test_windows_hold_the_landmarks_they_are_for():
+    points = face()[0]
+    rows, columns = face_window(points, (400, 400))
+    assert rows.start < 100 < 190 < rows.stop
+    assert columns.start < 100 < 200 < columns.stop
+    rows, columns = mouth_window(points)
+    assert columns.start < 110 < 190 < columns.stop
+    assert rows.start < 190 < rows.stop
+
+
+def test_a_sheet_takes_tiles_of_different_size(tmp_path):
+    tiles = [np.full((h, w, 3), 90, np.uint8) for h, w in ((20, 30), (40, 10))]
+    path = sheet([tiles, tiles[:1]], tmp_path / "deep" / "sheet.png")
+    assert cv2.imread(str(path)).shape == (40 + 4 + 20 + 4, 30 + 4 + 10 + 4, 3)
+
+
+def test_another_picture_under_a_known_name_is_refused(tmp_path):
+    (tmp_path / "closed.jpg").write_bytes(b"not that portrait")
+    with pytest.raises(RuntimeError, match="not the picture"):
+        portrait("closed", tmp_path)
