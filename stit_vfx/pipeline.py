@@ -42,11 +42,13 @@ from stit_vfx.inversion import find_codes, invert_key
 from stit_vfx.memory import kept_frames
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.terms import terms_used
+from stit_vfx.remembering import mouth_of
 
 if TYPE_CHECKING:
     from stit_vfx.job import Job
     from stit_vfx.packs.model import Code
     from stit_vfx.plate.composite import Change
+    from stit_vfx.shape.mouth_memory import MouthMemory
     from stit_vfx.steps.tune import TuneFrame
     from stit_vfx.tuned import Tuned
 
@@ -382,10 +384,15 @@ def composite(
     """Write comp and matte of every frame; returns the frames that failed, where the run may go on."""
     bench.reporter.stage("composite", "start", total=len(bench.frames))
     failed: dict[int, StitError] = {}
+
+    @lru_cache(maxsize=1)
+    def mouth() -> MouthMemory | None:
+        return mouth_of(bench, aligned, inverted.codes, inverted.key)
+
     for number, frame in enumerate(bench.frames):
         bench.cancel.check()
         try:
-            _composite_frame(bench, aligned, inverted, edited.get(frame), stitched.get(frame), frame)
+            _composite_frame(bench, aligned, inverted, edited.get(frame), stitched.get(frame), frame, mouth)
         except PlateError as error:
             if bench.options.on_frame_error == "stop":
                 raise
@@ -404,6 +411,7 @@ def _composite_frame(
     edited: Edited | None,
     stitched: Entry | None,
     frame: int,
+    mouth: Callable[[], MouthMemory | None],
 ) -> None:
     """One frame, from the plate to files on disk and their record; nothing if they are there already."""
     from stit_vfx.delivery import write_frame
@@ -417,7 +425,7 @@ def _composite_frame(
         return
     plate = bench.read(frame)
     check_size(plate, bench.plate)
-    change = _change(bench, aligned, inverted, edited, stitched, frame)
+    change = _change(bench, aligned, inverted, edited, stitched, frame, mouth)
     matte = bench.job.matte
     result = put_back(
         plate, change, bench.code, holdout=bench.holdout_at(frame), grow=matte.grow, soften=matte.soften
@@ -449,6 +457,7 @@ def _change(
     edited: Edited | None,
     stitched: Entry | None,
     frame: int,
+    mouth: Callable[[], MouthMemory | None],
 ) -> Change | None:
     """What to carry to the plate; None where the face is away."""
     from stit_vfx.steps.composite import change_of, no_change
@@ -478,6 +487,7 @@ def _change(
         recon=pictures["recon"].astype(np.float32),
         edited=pictures["edited"].astype(np.float32),
         matte=matte,
+        mouth=mouth(),
     )
 
 

@@ -29,19 +29,24 @@ from stit_vfx.packs.weights import fill
 from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.plate.warp import resize_square
-from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fit import fit_shot
-from stit_vfx.shape.flow import Fields, change_fields, smoothstep, warp
+from stit_vfx.shape.flow import Fields, View, change_fields, smoothstep, warp
+from stit_vfx.shape.grain import blur_px, grain_like, softened
+from stit_vfx.shape.greying import grey
+from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.mouth_memory import Look, MouthMemory, look
 from stit_vfx.shape.moves import apply_moves, expression_look
 from stit_vfx.shape.parts import Parts
 
 CROP_SIZE = 512
 TRUST = 0.3  # share of the generator's own change to the skin, on top of the plate moved and relit
-MOUTH_TRUST = 0.35  # share of the generator in a mouth that the plate does not show; the rest is painted
+MOUTH_TRUST = 0.1  # share of the generator in a mouth that the plate does not show; the rest is painted
 _FALLOFF = 0.05  # share of the crop's side over which the change grows from the matte's edge
+_FALLOFF_LAYERED = 0.025  # the same where the backdrop does not move along
 _MOST = 0.35  # of log light: no more of a generator's change than this
 _DIM = 0.02  # linear light below which its pictures say little
 _TINT = 0.3
@@ -121,6 +126,23 @@ class GeometryModel:
         """What the pixels of a crop (S, S, 3), code 0..1, show; None for packs that cannot tell."""
         return None if self.reader is None else self.reader.parts(crop_code)
 
+    def look(self, code: Code, *, quad: np.ndarray, crop_code: np.ndarray) -> Look | None:
+        """What a frame shows of the inside of the actor's mouth; None if nothing. For `remember`."""
+        if code.shape is None:
+            return None
+        size = len(crop_code)
+        view = View.of(self.shape, code.shape.through(crop_affine(quad, size)), size)
+        seen = self.parts(crop_code)
+        crop_lin = shoulder_decode(crop_code).astype(np.float32)
+        return look(self.shape, view, crop_lin, None if seen is None else seen.of("mouth"))
+
+    def openness(self, code: Code) -> float:
+        """Centimetres between the inner lips of a code."""
+        if code.shape is None:
+            return 0.0
+        marks = self.shape.marks(code.shape)
+        return float(marks[62, 1] - marks[66, 1])
+
     @torch.no_grad()
     def encode(self, crops: Tensor, shapes: Sequence[ShapeCode] | None, quads: np.ndarray) -> Tensor:
         """Crops (N, 3, R, R) to rows (N, num_ws, w_dim), one by one, so that a batch changes no bits."""
@@ -182,6 +204,7 @@ class GeometryModel:
         recon: np.ndarray,
         edited: np.ndarray,
         matte: np.ndarray,
+        mouth: MouthMemory | None = None,
     ) -> ChangeFields:
         """The plate moved and relit, the generator's own change on top, a new mouth where there is none.
 
@@ -192,11 +215,8 @@ class GeometryModel:
         if before.shape is None or after.shape is None:
             raise InternalError("a geometry-aware pack was run without shape codes")
         size = crop_code.shape[0]
-        old, new, fade = (
-            resize_square(recon, size),
-            resize_square(edited, size),
-            _inwards(resize_square(matte, size)),
-        )
+        old, new = resize_square(recon, size), resize_square(edited, size)
+        fade = _inwards(resize_square(matte, size), _FALLOFF if self.reader is None else _FALLOFF_LAYERED)
         if before.shape is after.shape and before.look == after.look:
             gain = np.exp(_learned(old, new) * (self.trust * fade)[..., None])
             edit = np.where(gain == 1, crop_code, shoulder_encode(shoulder_decode(crop_code) * gain))
@@ -212,11 +232,16 @@ class GeometryModel:
             crop_lin=crop_lin,
             look=look | expression_look(self.shape, before.shape, after.shape),
             whole_head=self.reader is not None,
+            seen=(parts := self.parts(crop_code)),
+            memory=mouth,
         )
-        fields, parts = _faded(fields, fade), self.parts(crop_code)
+        fields = _faded(fields, fade)
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
-        return self._layered(fields, Layers.of(crop_code, parts, fields.zones), crop_code, old, new)
+        parts = to_edges(parts, crop_code)
+        greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * fade[..., None])
+        change = self._layered(fields, Layers.of(greyed, parts, fields.zones), greyed, old, new)
+        return replace(change, recon=crop_code)
 
     def _mixed(self, fields: Fields, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray) -> ChangeFields:
         """Without knowing what the crop shows: all of it goes along with the flow."""
@@ -248,7 +273,7 @@ class GeometryModel:
         light = _whole(shoulder_decode(moved), fields.flow)
         same = (gain == 1) & (light == shoulder_decode(moved))
         relit = np.where(same, moved, shoulder_encode(light * gain))
-        mouth = _mouth(shoulder_encode(fields.mouth_lin), new, fields.revealed, self.mouth_trust)
+        mouth = _mouth(fields, new, moved, self.mouth_trust)
         share = fields.revealed[..., None]
         return np.where(share == 0, relit, (1 - share) * relit + share * mouth)
 
@@ -260,10 +285,16 @@ def _moved(crop_code: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return sample_within(crop_code, np.stack([x, y], -1) + flow)
 
 
-def _inwards(matte: np.ndarray) -> np.ndarray:
-    """(S, S) 0 at the matte's edge and outside, 1 well inside it."""
+def _greyed(crop_code: np.ndarray, log_gain: np.ndarray) -> np.ndarray:
+    """(S, S, 3) the crop with a gain (S, S, 3) of its light; the same bits where it is nothing."""
+    gained = shoulder_encode(shoulder_decode(crop_code) * np.exp(log_gain))
+    return np.where(log_gain == 0, crop_code, gained).astype(np.float32)
+
+
+def _inwards(matte: np.ndarray, falloff: float) -> np.ndarray:
+    """(S, S) 0 at the matte's edge and outside, 1 from `falloff` of the side inside it."""
     inside = cv2.distanceTransform((matte > 1 / 1024).astype(np.uint8), cv2.DIST_L2, 5)
-    reach = _FALLOFF * len(matte)
+    reach = falloff * len(matte)
     framed = np.pad(np.ones(np.array(matte.shape) - 2, np.uint8), 1)
     edge = cv2.distanceTransform(framed, cv2.DIST_L2, 5)
     return np.asarray(smoothstep(np.minimum(inside, edge) / reach), np.float32)
@@ -305,13 +336,18 @@ def _whole(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return picture + share * (cv2.GaussianBlur(picture, (0, 0), 0.8) - picture)
 
 
-def _mouth(painted: np.ndarray, generated: np.ndarray, where: np.ndarray, trust: float) -> np.ndarray:
-    """(S, S, 3) code: the generator's mouth brought to the painted one's brightness and tint, mixed with it.
+def _mouth(fields: Fields, generated: np.ndarray, moved: np.ndarray, trust: float) -> np.ndarray:
+    """(S, S, 3) code: the mouth's inside where the plate hides it, as sharp and as grainy as the rest.
 
-    The painted one has the light of the actor's skin and the colour of the teeth that the plate shows.
+    What is painted takes some of the generator's picture, brought to its brightness and tint: it has the
+    light of the actor's skin. What other frames of the shot show of the actor needs none.
     """
-    chosen = where > 0.5
+    painted, chosen = shoulder_encode(fields.mouth_lin), fields.revealed > 0.5
     if chosen.sum() < 16:
         return painted
     shift = painted[chosen].mean(0) - generated[chosen].mean(0)
-    return painted + trust * (generated + shift - painted)
+    share = trust * (1 - fields.own)[..., None]
+    mixed = painted + share * (generated + shift - painted)
+    face = fields.skin > 0.9
+    soft = softened(mixed, blur_px(moved, face))
+    return np.asarray(soft + grain_like(moved, face, soft))

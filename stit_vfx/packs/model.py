@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from stit_vfx.shape.code import ShapeCode
+    from stit_vfx.shape.mouth_memory import MouthMemory
 
 Noise = Literal["const", "none", "random"]
 Space = Literal["w", "w+", "style"]
@@ -161,8 +162,12 @@ class FaceModel(Protocol):
         recon: np.ndarray,
         edited: np.ndarray,
         matte: np.ndarray,
+        mouth: MouthMemory | None = None,
     ) -> ChangeFields:
-        """From the plate's crop (S, S, 3), reconstruction and edit (R, R, 3) to what the compositor needs."""
+        """From the plate's crop (S, S, 3), reconstruction and edit (R, R, 3) to what the compositor needs.
+
+        `mouth`: what other frames of the shot show of the inside of the actor's mouth.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from stit_vfx.packs.networks import NO_ENCODER_HINT
 from stit_vfx.packs.weights import Lazy
 from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode
+
+if TYPE_CHECKING:
+    from stit_vfx.shape.mouth_memory import MouthMemory
 
 # A small generator still puts its change back onto a sharp crop.
 CROP_PX = 512
@@ -123,6 +126,7 @@ class PlainModel:
         recon: np.ndarray,
         edited: np.ndarray,
         matte: np.ndarray,
+        mouth: MouthMemory | None = None,
     ) -> ChangeFields:
         """Optical flow from the edit back to the reconstruction; detail is let go where the flow is lost."""
         size = crop_code.shape[0]

@@ -16,8 +16,10 @@ from stit_vfx.shape.chart import AZIMUTH_DEG, ELEVATION_DEG
 from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lids import lid_flow
-from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
-from stit_vfx.shape.mouth import paint
+from stit_vfx.shape.model import EYE, SKIN, ShapeModel
+from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
+from stit_vfx.shape.mouth_memory import MouthMemory
+from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
 from stit_vfx.shape.turning import head_flow
@@ -29,9 +31,7 @@ _WORK_PX = 512  # fields are smooth: beyond this they are computed small and enl
 _FADE_CM = 4.5  # around the head the flow is gone after this
 _BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
 _SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
-_SLIT_CM = 0.2
 _STILL_PX = 1e-3  # less is rounding: what does not move keeps its bits
-_LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Fields:
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
     the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge. `skin` (S, S)
     0..1: firmly on the face's skin. `zones`: places on the plate's face. `turn` (S, S, 2) crop px: the
-    flow of what sits on the head.
+    flow of what sits on the head. `own` (S, S) 0..1: how far `mouth_lin` is the actor's own.
     """
 
     flow: Array
@@ -55,6 +55,7 @@ class Fields:
     skin: Array
     zones: Zones
     turn: Array
+    own: Array
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,23 @@ def change_fields(
     crop_lin: Array,
     look: Mapping[str, float] | None = None,
     whole_head: bool = False,
+    seen: Parts | None = None,
+    memory: MouthMemory | None = None,
 ) -> Fields:
     """Fields between two codes (plate px) in the crop (S, S, 3) linear light seen through `quad` (4, 2) plate
     px.
 
     `look`: amounts of relief, as `shading.LOOKS` names them. `whole_head`: all of the head follows a turn, as
-    it should where hair and backdrop are known apart; else the flow fades around the face.
+    it should where hair and backdrop are known apart; else the flow fades around the face. `seen`: what the
+    crop shows, where that is known; `memory`: what other frames of the shot show of the mouth's inside.
     """
     size = len(crop_lin)
     work = min(size, _WORK_PX)
     small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
     affine = crop_affine(quad, work)
     old, new = (View.of(model, code.through(affine), work) for code in (before, after))
-    fields = _fields(model, old, new, small, look or {}, whole_head=whole_head)
+    seen = None if seen is None else seen.resized(work)
+    fields = _fields(model, old, new, small, look or {}, whole_head=whole_head, seen=seen, memory=memory)
     return fields if work == size else _enlarged(fields, size)
 
 
@@ -139,6 +144,8 @@ def _fields(
     look: Mapping[str, float],
     *,
     whole_head: bool,
+    seen: Parts | None,
+    memory: MouthMemory | None,
 ) -> Fields:
     size, px_per_cm = len(crop_lin), after.code.scale
     parts, face = after.parts(), after.raster.mask
@@ -155,9 +162,9 @@ def _fields(
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
     flow = lid_flow(flow, eye_flow, *curves, px_per_cm=px_per_cm)
-    inside = (parts > SKIN) & ~eye
-    shown = visible & _shows_mouth(before, exact, parts, px_per_cm)
-    flow, revealed = _mouth_flow(flow, exact, inside, shown, parts, before)
+    surfaces = {"flow": flow, "exact": exact, "visible": visible}
+    between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)
+    flow = between.flow
     fade = border_fade(size)
     flow = flow * fade[..., None]
     flow[np.abs(flow).max(2) < _STILL_PX] = 0
@@ -167,20 +174,23 @@ def _fields(
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
     firm = fade * _soft_inside(certain, 0.2 * px_per_cm)
     ratio = 1 + (ratio - 1) * firm[..., None]
-    mouth = after.raster.image(paint(model, after.raster, skin_luma=skin_luma))
-    mouth = _matched(mouth, warped, inside & (parts == TEETH), shown) * _lip_shadow(inside, px_per_cm)
+    pictures = {"warped_lin": warped, "crop_lin": crop_lin}
+    mouth, own = mouth_picture(
+        model, before, after, between, **pictures, skin_luma=skin_luma, seen=seen, memory=memory
+    )
     soft = max(0.6, 0.035 * px_per_cm)
     return Fields(
         flow.astype(np.float32),
         ratio.astype(np.float32),
-        cv2.GaussianBlur(revealed.astype(np.float32), (0, 0), soft) * fade,
+        np.minimum(2 * cv2.GaussianBlur(between.revealed, (0, 0), soft), 1) * fade,
         mouth,
-        cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft),
+        cv2.GaussianBlur(between.inside.astype(np.float32), (0, 0), soft),
         face,
         fade,
         firm.astype(np.float32),
-        Zones.of(before.chart_deg(model)),
+        Zones.of(before.chart_deg(model), before.code),
         turn.astype(np.float32),
+        own,
     )
 
 
@@ -212,69 +222,6 @@ def _firm(model: ShapeModel, after: View) -> Array:
     mask = after.raster.image(firm.astype(np.float32))
     round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     return cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, round_), cv2.MORPH_OPEN, round_) > 0.5
-
-
-def _at_source(image: Array, flow: Array) -> Array:
-    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
-    return cv2.remap(
-        image, x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32), cv2.INTER_LINEAR
-    )
-
-
-def _shows_mouth(before: View, flow: Array, parts: Array, px_per_cm: float) -> Array:
-    """(S, S) bool: the plate shows this very part of the mouth.
-
-    A slit between the teeth does not show the dark.
-    """
-    parts_before = before.parts()
-    between = (parts_before > SKIN) & (parts_before != EYE)
-    teeth = _at_source(_shrunk(between, _LIP_CM * px_per_cm).astype(np.float32), flow) > 0.5
-    dark = _at_source(_shrunk(parts_before == MOUTH, _SLIT_CM * px_per_cm).astype(np.float32), flow) > 0.5
-    return np.where(parts == MOUTH, dark, teeth)
-
-
-def _shrunk(mask: Array, by_px: float) -> Array:
-    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > by_px
-
-
-def _mouth_flow(
-    flow: Array, exact: Array, inside: Array, shown: Array, parts: Array, before: View
-) -> tuple[Array, Array]:
-    """Flow between the lips, and what is revealed there (S, S).
-
-    Teeth stay on their jaws where the plate shows them. An open mouth that opens a little further is
-    stretched along with its lips instead, which hides the seam; a closed one that opens is new.
-    """
-    area = float(inside.sum())
-    if area == 0:
-        return flow, np.zeros(inside.shape, np.float32)
-    parts_before = before.parts()
-    area_before = float(((parts_before > SKIN) & (parts_before != EYE)).sum())
-    missing = float((inside & ~shown).sum()) / area
-    known = float(smoothstep(np.array((area_before / area - 0.40) / 0.2)))
-    stretch = known * float(smoothstep(np.array(missing / 0.12)))
-    rigid = fill(np.where(inside[..., None], exact, 0), inside & shown) if (inside & shown).any() else exact
-    along_lips = fill(flow, (parts == SKIN))
-    mixed = (1 - stretch) * rigid + stretch * along_lips
-    if known > 0.5:
-        shown = _at_source(((parts_before > SKIN) & (parts_before != EYE)).astype(np.float32), mixed) > 0.5
-    revealed = inside & ~shown & (known < 1)
-    return np.where(inside[..., None], mixed, flow), revealed.astype(np.float32)
-
-
-def _matched(mouth_lin: Array, warped_lin: Array, teeth: Array, shown: Array) -> Array:
-    """Painted teeth in the brightness and tint of those that the plate shows, if it shows some."""
-    known = teeth & shown
-    if known.sum() < 30:
-        return mouth_lin
-    gain = np.median(warped_lin[known], 0) / np.maximum(np.median(mouth_lin[known], 0), 1e-4)
-    return np.where(teeth[..., None], mouth_lin * np.clip(gain, 0.4, 2.5), mouth_lin).astype(np.float32)
-
-
-def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
-    """(S, S, 1): the lips shade what lies behind them."""
-    deep = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
-    return (0.35 + 0.65 * smoothstep(deep / 0.32))[..., None].astype(np.float32)
 
 
 def _soft_inside(mask: Array, sigma: float) -> Array:
@@ -315,4 +262,5 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         up(fields.skin),
         fields.zones.enlarged(size),
         turn,
+        up(fields.own),
     )

@@ -1,6 +1,6 @@
 """A painted mouth: what an edit shows between the lips where neither the plate nor a generator has anything.
 
-Linear light, as reflectance times a brightness that the caller takes from the actor's skin.
+Linear light: reflectance times the light that the caller has found on the actor's skin and eyes.
 """
 
 from __future__ import annotations
@@ -17,39 +17,49 @@ Array = np.ndarray
 _ENAMEL, _GUM, _DARK = (
     np.array([0.66, 0.58, 0.47]),
     np.array([0.34, 0.13, 0.12]),
-    np.array([0.075, 0.022, 0.020]),
+    np.array([0.040, 0.013, 0.012]),
 )
-_TONGUE = np.array([0.21, 0.075, 0.070])
-_SKIN_LUMA = 0.36  # reflectance of average skin, to turn its brightness into that of the light
+_TONGUE = np.array([0.17, 0.060, 0.055])
 # Right edges of the teeth along the arch from the middle, centimetres.
 _UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
 _LOWER_EDGES = np.cumsum([0.0, 0.52, 0.56, 0.64, 0.66, 0.66, 1.0])
 _UPPER_CM, _LOWER_CM = 0.92, 0.78  # height of a crown
 
 
-def paint(model: ShapeModel, raster: Raster, *, skin_luma: float) -> Array:
-    """(n, 3) linear colour at the raster's pixels; 0 where they do not belong to the mouth's inside."""
-    part = model.parts[raster.corners[:, 0]]
+def paint(model: ShapeModel, raster: Raster, part: Array, *, light: Array) -> Array:
+    """(n, 3) linear colour at the raster's pixels; 0 where they do not belong to the mouth's inside.
+
+    part (n,): what to paint there, TEETH or MOUTH; light (3,): what a white surface has.
+    """
     mouth = np.flatnonzero((part == TEETH) | (part == MOUTH))
     out = np.zeros((len(part), 3), np.float32)
     if len(mouth):
         inside = replace(raster, pixels=mouth, corners=raster.corners[mouth], weights=raster.weights[mouth])
-        out[mouth] = _paint(model, inside.read(model.neutral), part[mouth], skin_luma)
+        out[mouth] = _paint(model, inside.read(model.neutral), part[mouth]) * light
     return out
 
 
-def _paint(model: ShapeModel, place: Array, part: Array, skin_luma: float) -> Array:
+def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
+    """(n, 3) reflectance times how far the mouth lets light in: less towards its corners and its back."""
     lips = model.landmark_modes[0, [62, 66]].mean(0)
     x, depth = place[:, 0] - lips[0], lips[2] - place[:, 2]
     upper = _teeth(x, place[:, 1] - (lips[1] - 0.22), _UPPER_EDGES, _UPPER_CM)
     lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM)
     is_upper = place[:, 2] + 0.42 * x**2 > lips[2] - 0.75 - 0.11
-    teeth = np.where(is_upper[:, None], upper, 0.82 * lower)
-    tongue = np.clip((lips[1] - 0.5 - place[:, 1]) / 0.9, 0, 1) * np.clip(1.7 - np.abs(x), 0, 1)
-    behind = _DARK + (_TONGUE - _DARK) * (tongue**1.5)[:, None]
-    colour = np.where((part == TEETH)[:, None], teeth, behind)
-    recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0) * (1 - 0.55 * np.clip(np.abs(x) / 2.4, 0, 1) ** 1.5)
-    return (colour * recess[:, None] * min(skin_luma / _SKIN_LUMA, 4.0)).astype(np.float32)
+    teeth = np.where(is_upper[:, None], upper, 0.72 * lower)
+    teeth = teeth * (1 - 0.70 * np.clip(np.abs(x) / 2.3, 0, 1) ** 1.6)[:, None]
+    colour = np.where((part == TEETH)[:, None], teeth, _behind(x, lips[1] - place[:, 1]))
+    recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0)
+    return (colour * recess[:, None]).astype(np.float32)
+
+
+def _behind(x: Array, below: Array) -> Array:
+    """(n, 3) reflectance of what lies behind the teeth: the dark, and a tongue's rounded back in it."""
+    dark = np.clip(1 - 0.45 * np.abs(x) / 2.0, 0.3, 1)
+    back = np.exp(-((x / 1.35) ** 2)) * np.clip((below - 0.45 - 0.22 * x**2) / 0.55, 0, 1)
+    furrow = 1 - 0.15 * np.exp(-((x / 0.10) ** 2))
+    share = (back**1.3 * furrow)[:, None]
+    return _DARK * dark[:, None] * (1 - share) + _TONGUE * share
 
 
 def _teeth(x: Array, height: Array, edges: Array, crown_cm: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 Array = np.ndarray
@@ -25,6 +26,13 @@ class Parts:
     def from_labels(cls, labels: Array) -> Parts:
         """From hard labels (S, S), indices into LABELS."""
         return cls((labels[None] == np.arange(len(LABELS))[:, None, None]).astype(np.float32))
+
+    def resized(self, size: int) -> Parts:
+        """The same at another size."""
+        if size == self.shares.shape[-1]:
+            return self
+        small = (cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA) for s in self.shares)
+        return Parts(np.stack(list(small)))
 
     def of(self, *names: str) -> Array:
         """(S, S) share of the named labels together. Raises ValueError for a name that is not in LABELS."""

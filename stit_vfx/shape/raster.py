@@ -40,6 +40,10 @@ class Raster:
         out[self.pixels] = values
         return out.reshape(*self.shape, *values.shape[1:])
 
+    def read_image(self, image: Array) -> Array:
+        """(n, ...) an image (H, W, ...) at the covered pixels."""
+        return np.asarray(image.reshape(-1, *image.shape[2:])[self.pixels])
+
     @property
     def mask(self) -> Array:
         """(H, W) bool."""

@@ -6,13 +6,16 @@ put together.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from stit_vfx.packs.model import Code, FaceModel
 from stit_vfx.plate.composite import Change
 from stit_vfx.plate.warp import resize_square
+
+if TYPE_CHECKING:
+    from stit_vfx.shape.mouth_memory import MouthMemory
 
 Mode = Literal["detail", "delta", "replace"]
 
@@ -28,17 +31,18 @@ def change_of(
     recon: np.ndarray,
     edited: np.ndarray,
     matte: np.ndarray,
+    mouth: MouthMemory | None = None,
 ) -> Change:
     """What to carry to the plate.
 
     crop_code (S, S, 3); recon and edited (R, R, 3), the generator's, all code; matte (S, S) of the crop.
+    `mouth`: what other frames of the shot show of the inside of the actor's mouth, for models that ask.
     `delta` and `replace` take the generator's pictures as they are; `detail` asks the model how the face's
     surface moves, so that the plate's own pixels can move with it.
     """
     if mode == "detail":
-        how = model.change(
-            before, after, quad=quad, crop_code=crop_code, recon=recon, edited=edited, matte=matte
-        )
+        pictures = {"crop_code": crop_code, "recon": recon, "edited": edited, "matte": matte}
+        how = model.change(before, after, quad=quad, **pictures, mouth=mouth)
         return Change(mode, quad, how.edit, how.recon, how.flow, how.residual, matte)
     size = crop_code.shape[0]
     return Change(mode, quad, resize_square(edited, size), resize_square(recon, size), None, None, matte)

@@ -1,0 +1,244 @@
+"""What happens between the lips: which of it the plate shows, how that moves, and a picture of the rest.
+
+Teeth are rigid: what the plate shows of the upper ones stays with the skull, the rest goes with the jaw, and
+lips slide over both. What no pixel of the plate shows is taken from the shot's memory, or painted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from stit_vfx.shape.fill import fill
+from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
+from stit_vfx.shape.mouth import paint
+from stit_vfx.shape.mouth_memory import LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
+from stit_vfx.shape.parts import Parts
+
+if TYPE_CHECKING:
+    from stit_vfx.shape.flow import View
+
+Array = np.ndarray
+
+_SLIT_CM = 0.2
+_LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
+_CARRIED_CM = 0.35
+_TIP_CM, _SCRAP_CM = 0.15, 0.10
+_ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
+# A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
+_STRETCH, _OPEN_STRETCH = (1.45, 0.35), 0.8
+_SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of the light away
+_SHADED = 0.62
+_SKIN_LUMA = 0.36  # reflectance of average skin
+_DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
+_UNDER_LIP, _OVER_LIP = (0.25, 0.50), (0.65, 0.22)  # light left right at the lips, and how far they shade, cm
+
+
+@dataclass(frozen=True)
+class Between:
+    """The mouth's inside after the edit, (S, S) each: `inside` bool, `shown` bool where the plate shows it,
+    `upper` bool where that are upper teeth, `revealed` 0..1 where it does not; `flow` (S, S, 2) of all.
+    """
+
+    inside: Array
+    shown: Array
+    upper: Array
+    revealed: Array
+    flow: Array
+
+
+def between_lips(
+    model: ShapeModel,
+    before: View,
+    after: View,
+    *,
+    flow: Array,
+    exact: Array,
+    visible: Array,
+    crop_lin: Array,
+    seen: Parts | None,
+) -> Between:
+    """How the mouth's inside moves.
+
+    flow   (S, S, 2) of skin and eyes; exact (S, S, 2) of every surface; visible (S, S) bool
+    seen   what the crop shows, where that is known; else the fit is believed
+    """
+    parts = after.parts()
+    parts_before = before.parts()
+    fitted, inside = _mouth(parts_before), _mouth(parts)
+    none = np.zeros(inside.shape, np.float32)
+    if not inside.any():
+        return Between(inside, inside, inside, none, flow)
+    px = after.code.scale
+    mouth = fitted if seen is None else seen.of("mouth") > 0.5
+    teeth_seen = _shrunk(mouth, _LIP_CM * px)
+    skull = _skull_flow(model, after, exact)
+    band = none > 0
+    skin = skin_colour(before, model, crop_lin)
+    if skin is not None:
+        band = _grown(upper_teeth(crop_lin / skin, teeth_seen, px), 1.5 * _LIP_CM * px) & mouth
+    stretch = _stretch(inside, fitted, float(band.sum()) / max(float(teeth_seen.sum()), 1.0))
+    if seen is not None and stretch < 1:
+        # Where the fitted lips lie on the plate's teeth, they would carry them along.
+        near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
+        inside = inside | (near & (_at_source(mouth, flow) > 0.5))
+    from_upper = inside & (_at_source(band, skull) > 0.5)
+    # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
+    others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
+    dark_seen = _shrunk(parts_before == MOUTH, _SLIT_CM * px) & others_seen
+    seen_here = np.where(parts == MOUTH, _at_source(dark_seen, exact), _at_source(others_seen, exact)) > 0.5
+    seen_here &= parts != SKIN
+    shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
+    along_lips = fill(flow, parts == SKIN)
+    rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
+    missing = float((inside & ~shown).sum()) / float(inside.sum())
+    stretch *= _ramp(missing / 0.12)
+    mixed = (1 - stretch) * rigid + stretch * along_lips
+    stretched = inside & (_at_source(mouth | fitted, mixed) > 0.5)
+    revealed = (1 - stretch) * (inside & ~shown) + stretch * _whole(inside & ~stretched, _SCRAP_CM * px)
+    flow = np.where(inside[..., None], mixed, flow)
+    return Between(inside, shown, from_upper, revealed.astype(np.float32), flow)
+
+
+def mouth_picture(
+    model: ShapeModel,
+    before: View,
+    after: View,
+    between: Between,
+    *,
+    warped_lin: Array,
+    crop_lin: Array,
+    skin_luma: float,
+    seen: Parts | None,
+    memory: MouthMemory | None,
+) -> tuple[Array, Array]:
+    """(S, S, 3) linear light of the mouth's inside, and how far it is the actor's own (S, S) 0..1."""
+    raster, px = after.raster, after.code.scale
+    skin = skin_colour(before, model, crop_lin)
+    light = _light(before, crop_lin, skin, skin_luma, seen)
+    own, known = np.zeros((len(after.part), 3), np.float32), np.zeros(len(after.part), np.float32)
+    if memory is not None and skin is not None:
+        own, known = memory.read(model, raster)
+        own = own * skin
+    part = np.where(_hidden(model, after, between, known), MOUTH, after.part)
+    painted = paint(model, raster, part, light=light)
+    shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
+    shown, here = raster.read_image(between.shown), raster.read_image(warped_lin) / shade
+    for each in (TEETH, MOUTH):
+        this = part == each
+        remembered = this & (known > 0.5)
+        real = (own, remembered) if remembered.any() else (here, this & shown)
+        painted = np.where(this[:, None], _matched(painted, *real), painted)
+    mixed = painted * shade + known[:, None] * (own * np.sqrt(shade) - painted * shade)
+    drawn = raster.image(mixed.astype(np.float32))
+    dark = raster.image((part == MOUTH).astype(np.float32)) > 0.5
+    if dark.any():  # around the mouth goes on what is dark, or an edge that is softened would shine
+        drawn = np.where((dark | between.inside & _mouth(after.parts()))[..., None], drawn, fill(drawn, dark))
+    return drawn, raster.image(known)
+
+
+def _hidden(model: ShapeModel, after: View, between: Between, known: Array) -> Array:
+    """(n,) bool: teeth of the shape that are better left out of a picture.
+
+    Lower ones that no frame shows; and upper ones beside those that the plate shows, whose tips it knows.
+    """
+    raster, px = after.raster, after.code.scale
+    sheet = sheet_of(model)[raster.corners[:, 0]]
+    out = (sheet == LOWER) & (known < 0.5)
+    upper = raster.image((sheet == UPPER).astype(np.float32)) > 0.5
+    if between.upper.sum() > _ROW * max(int((upper & between.inside).sum()), 1):
+        out |= (sheet == UPPER) & raster.read_image(~_grown(between.upper, _TIP_CM / 2 * px))
+    return out
+
+
+def _mouth(parts: Array) -> Array:
+    return (parts == MOUTH) | (parts == TEETH)
+
+
+def _skull_flow(model: ShapeModel, after: View, exact: Array) -> Array:
+    """(S, S, 2) the flow of the upper teeth, continued around them."""
+    sheet = after.raster.image(sheet_of(model)[after.raster.corners[:, 0]].astype(np.float32), -1)
+    return fill(exact, sheet == UPPER) if (sheet == UPPER).any() else exact
+
+
+def _stretch(inside: Array, fitted: Array, row: float) -> float:
+    """0..1: a mouth that has to grow a little is stretched along with its lips, which hides the seam.
+
+    By the fit's own mouths (S, S) bool, after and before: what it got wrong about the plate cancels. A mouth
+    that is more than a row of upper teeth (`row`: their share of it) may grow further.
+    """
+    area, area_before = float(inside.sum()), float(fitted.sum())
+    known = _ramp((area_before / area - 0.40) / 0.2)
+    most = _STRETCH[0] + _OPEN_STRETCH * _ramp((0.55 - row) / 0.25)
+    return known * (1 - _ramp((area / max(area_before, 1.0) - most) / _STRETCH[1]))
+
+
+def _light(before: View, crop_lin: Array, skin: Array | None, skin_luma: float, seen: Parts | None) -> Array:
+    """(3,) what a white surface before the face would have, from the skin and the whites of the eyes."""
+    level = skin_luma / _SKIN_LUMA
+    eye = (before.parts() == EYE) if seen is None else (seen.of("eye") > 0.7)
+    luma = crop_lin @ LUMA
+    if skin is None or eye.sum() < 40:
+        return np.full(3, min(level, 4.0))
+    white = eye & (luma > np.percentile(luma[eye], 75)) & (luma < np.percentile(luma[eye], 96))
+    seen_white = np.maximum(np.median(crop_lin[white], 0), 1e-4) if white.any() else _SCLERA * level
+    by_eye = float(seen_white @ LUMA) / (_SHADED * float(_SCLERA @ LUMA))
+    level *= float(np.clip(np.sqrt(by_eye / level), _DARKER, _LIGHTER))
+    tint = np.sqrt(np.clip(seen_white / _SCLERA / (by_eye * _SHADED), 0.6, 1.6))
+    return level * tint / float(tint @ LUMA)
+
+
+def _matched(painted: Array, own: Array, both: Array) -> Array:
+    """Painted pixels (n, 3) in the brightness and tint of the actor's own, where enough are known."""
+    if both.sum() < 30:
+        return painted
+    gain = np.median(own[both], 0) / np.maximum(np.median(painted[both], 0), 1e-4)
+    return (painted * np.clip(gain, 0.25, 4.0)).astype(np.float32)
+
+
+def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
+    """(S, S): the light that lips leave to what lies behind them; the upper one shades more."""
+    down, up = np.cumsum(inside, 0), np.cumsum(inside[::-1], 0)[::-1]
+    out = np.ones(inside.shape)
+    for deep, (least, reach_cm) in ((down, _UNDER_LIP), (up, _OVER_LIP)):
+        out *= least + (1 - least) * _ramps(deep / px_per_cm / reach_cm)
+    around = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
+    out *= 0.7 + 0.3 * _ramps(around / 0.12)
+    weight = inside.astype(np.float32) + 1e-4
+    sigma = max(0.6, 0.06 * px_per_cm)
+    return cv2.GaussianBlur(out * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
+
+
+def _at_source(image: Array, flow: Array) -> Array:
+    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
+    place = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
+    return cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR)
+
+
+def _shrunk(mask: Array, by_px: float) -> Array:
+    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > by_px
+
+
+def _grown(mask: Array, by_px: float) -> Array:
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) <= by_px
+
+
+def _whole(mask: Array, scrap_px: float) -> Array:
+    """The mask without what is thinner than twice this."""
+    side = 2 * max(1, round(scrap_px)) + 1
+    return cv2.morphologyEx(
+        mask.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    ).astype(bool)
+
+
+def _ramps(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _ramp(x: float) -> float:
+    return float(_ramps(np.array(x)))
