@@ -16,7 +16,6 @@ import numpy as np
 
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.shape.fill import fill
-from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.zones import Zones
 
@@ -52,8 +51,8 @@ class Layers:
 
     @classmethod
     def of(cls, crop_code: Array, parts: Parts, zones: Zones) -> Layers:
-        """From a crop (S, S, 3) code and what it shows."""
-        face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
+        """From a crop (S, S, 3) code and what it shows, with edges where the crop has them (`to_edges`)."""
+        face, behind, worn, standing = np.moveaxis(_shares(parts, zones), 2, 0)
         spill = max(1, round(_SPILL * len(crop_code)))
         covers = _covers(face, behind)
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
@@ -94,15 +93,17 @@ class Layers:
         """
         here = _grid(len(flow))
         free, worn = 1 - self.standing, sample_within(self.worn, here + turn)
-        hair, skin = worn * free, face * (1 - worn) * free
-        stays = np.maximum(self.standing, (1 - np.maximum(self.head, self.invented)) * (1 - hair))
-        known = 1 - sample_within(self.invented, here + flow)
-        unstood = 1 - sample_within(self.standing, here + turn)
-        with_face, with_head = skin > 0.5, hair > 0.5
-        kept = np.where(with_face, skin * known, np.where(with_head, hair * unstood, stays))
+        skin, hair = face * (1 - worn) * free, worn * free
+        with_face = skin > 0.5
+        with_head = ~with_face & (hair > 0.5)
+        left = np.maximum(self.face - face, self.head - sample_within(self.head, here + turn))
+        bared = np.clip(left, 0, 1) * (1 - worn) * free
+        under = sample_within(self.invented, here + flow)
+        stood = sample_within(self.standing, here + turn)
+        made_up = np.where(with_face, under, np.where(with_head & turn.any(-1), stood, bared))
         moves = np.where(with_face[..., None], flow, np.where(with_head[..., None], turn, 0))
         still = (flow == 0).all(-1) & (turn == 0).all(-1)
-        return moves, np.where(still, 1, kept) * (1 - revealed)
+        return moves, np.where(still, 1, 1 - made_up) * (1 - revealed)
 
     def _over_backdrop(self, picture: Array, covers: Array, flow: Array) -> tuple[Array, Array]:
         there = _grid(len(flow)) + flow
@@ -113,15 +114,16 @@ class Layers:
         return moved + bare * self.backdrop, share
 
 
-def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
-    """(S, S, 4): face, backdrop, worn and standing, at the picture's own edges; they sum to 1."""
-    parts = to_edges(parts, crop_code)
+def _shares(parts: Parts, zones: Zones) -> Array:
+    """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
     frames = parts.of("glasses") * _are_worn(parts.of("glasses"), zones.frames)
     beard = parts.of("hair") * zones.beard
     face = parts.of(*_FACE) + beard + parts.of("glasses") - frames
     worn = frames + parts.of("hair", "hat") - beard
-    shares = np.stack([face, parts.of("background"), worn, parts.of(*_STANDING)], -1)
-    fine = _smooth((shares - _DOUBT) / (1 - 2 * _DOUBT))
+    # What labels say of the skull's middle and of the far side of the room counts less than the head's place.
+    inside, far = zones.skull * parts.of("background"), zones.far * worn
+    shares = [face, parts.of("background") - inside + far, worn + inside - far, parts.of(*_STANDING)]
+    fine = _smooth((np.stack(shares, -1) - _DOUBT) / (1 - 2 * _DOUBT))
     return np.asarray(fine / np.maximum(fine.sum(2, keepdims=True), 1e-6))
 
 

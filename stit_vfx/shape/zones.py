@@ -1,4 +1,4 @@
-"""Places on a face by which labels are judged: where hair is a beard, where frames of glasses must show."""
+"""Places by which labels are judged: where hair is a beard, where glasses must show, where the skull is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
+from stit_vfx.shape.code import ShapeCode
+
 Array = np.ndarray
 
 # Degrees of the chart. A beard grows below the nose, and ends before the ears, where long hair hangs.
@@ -14,25 +16,32 @@ _BEARD_TOP, _BEARD_SIDE, _SOFT = 4.0, 62.0, 9.0
 _BRIDGE = (4.5, (12.0, 22.0))  # half its width, from and to
 _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 
+# The bare skull in the model's axes, centimetres, and how far hair stands off it.
+_SKULL_CENTRE, _SKULL, _HAIR_CM = np.array([0.0, 2.5, 0.0]), np.array([7.4, 10.0, 9.5]), 5.0
+
 
 @dataclass(frozen=True)
 class Zones:
-    """On the plate's face, (S, S) 0..1 each: `beard`, where hair goes with the skin; `frames`, where glasses
-    show if there are any.
+    """In the plate, (S, S) 0..1 each: `beard`, where hair goes with the skin; `frames`, where glasses show if
+    there are any; `skull`, where there can be no backdrop; `far`, where there can be no hair nor hat.
     """
 
     beard: Array
     frames: Array
+    skull: Array
+    far: Array
 
     @classmethod
-    def of(cls, place_deg: Array) -> Zones:
-        """From chart points (S, S, 2) in degrees, far away off the face."""
+    def of(cls, place_deg: Array, code: ShapeCode) -> Zones:
+        """From chart points (S, S, 2) in degrees, far away off the face; the code in px of the picture."""
         across, up = np.abs(place_deg[..., 0]), place_deg[..., 1]
         on_face = across < 90
         beard = _ramp(_BEARD_TOP - up) * _ramp(_BEARD_SIDE - across) * on_face
         bridge = (across < _BRIDGE[0]) & _within(up, _BRIDGE[1])
         cheek = _within(across, _CHEEK[0]) & _within(up, _CHEEK[1])
-        return cls(beard.astype(np.float32), ((bridge | cheek) & on_face).astype(np.float32))
+        skull, far = _around(code, place_deg.shape[:2])
+        zones = (beard, (bridge | cheek) & on_face, skull, far)
+        return cls(*(zone.astype(np.float32) for zone in zones))
 
     def enlarged(self, size: int) -> Zones:
         """The same at another size."""
@@ -40,10 +49,29 @@ class Zones:
         return Zones(*large)
 
 
+def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """(S, S) 0..1 each: well within the skull's outline, and beyond any hair to its sides or above it."""
+    upright = code.rotation[:2, 1] / max(float(np.linalg.norm(code.rotation[:2, 1])), 1e-6)
+    aside = np.array([upright[1], -upright[0]])
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    seen = np.stack([x - code.translation[0], code.translation[1] - y], -1) / code.scale
+    away = seen - (code.rotation @ _SKULL_CENTRE)[:2]
+    # Half the width of an ellipsoid's outline along a direction in the picture.
+    wide, high = (float(np.linalg.norm(_SKULL * (code.rotation[:2].T @ axis))) for axis in (aside, upright))
+    across, up = away @ aside, away @ upright
+    within = 1 - np.hypot(across / wide, up / high)
+    beyond = np.hypot(across / (wide + _HAIR_CM), np.maximum(up, 0) / (high + _HAIR_CM)) - 1
+    return _step(within / 0.15), _step(beyond / 0.3)
+
+
 def _within(values: Array, limits: tuple[float, float]) -> Array:
     return (values > limits[0]) & (values < limits[1])
 
 
 def _ramp(inside_deg: Array) -> Array:
-    x = np.clip(inside_deg / _SOFT, 0, 1)
-    return x * x * (3 - 2 * x)
+    return _step(inside_deg / _SOFT)
+
+
+def _step(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
