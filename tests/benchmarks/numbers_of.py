@@ -16,15 +16,24 @@ from stit_vfx.measure.stability import jitter_ratio
 Array = np.ndarray
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-# What an edit is for; what else moves is leakage.
+# What an edit is for, the length it moves first of all before the others; what else moves is leakage.
 MEANT = {
-    "smile": {"mouth_width", "corner_lift", "mouth_opening", "eye_opening"},
-    "age": {"face_height", "brow_height", "eye_opening", "corner_lift", "mouth_width", "jaw_width"},
-    "mouth_open": {"mouth_opening", "face_height", "corner_lift", "mouth_width"},
-    "eyes_closed": {"eye_opening"},
-    "brows_up": {"brow_height", "eye_opening"},
-    "frown": {"corner_lift", "brow_height", "mouth_width"},
-    "pucker": {"mouth_width", "corner_lift"},
+    "smile": ("corner_lift", "mouth_width", "mouth_opening", "eye_opening"),
+    "mouth_open": ("mouth_opening", "face_height", "corner_lift", "mouth_width"),
+    "eyes_closed": ("eye_opening",),
+    "brows_up": ("brow_height", "eye_opening"),
+    "anger": ("brow_height", "corner_lift", "eye_opening", "mouth_width", "mouth_opening"),
+    "surprise": (
+        *("brow_height", "eye_opening", "mouth_opening", "face_height", "corner_lift", "mouth_width"),
+    ),
+    "frown": ("corner_lift", "brow_height", "mouth_width"),
+    "pucker": ("mouth_width", "corner_lift"),
+    "age": ("effect", "face_height", "brow_height", "eye_opening", "corner_lift", "mouth_width", "jaw_width"),
+    "masculine": ("jaw_width", "effect", "brow_height", "face_height", "eye_opening", "mouth_width"),
+    "eye_size": ("eye_opening", "brow_height"),
+    "jaw_width": ("jaw_width",),
+    "face_width": ("jaw_width",),
+    "chin_length": ("face_height",),
 }
 
 
@@ -63,6 +72,12 @@ def leakage(direction: str, change: dict[str, float]) -> float | None:
     if meant is None:
         return None
     return max((abs(value) for name, value in change.items() if name not in meant), default=0.0)
+
+
+def effect(plate_code: Array, edit_code: Array, matte: Array) -> float:
+    """Mean absolute difference of code inside the matte: what edits that move no landmark are measured by."""
+    inside = matte > 0.5
+    return float(np.abs(edit_code - plate_code)[inside].mean())
 
 
 def identity(finder: DlibFinder, plate8: Array, edit8: Array, before: Array, after: Array) -> dict[str, Any]:

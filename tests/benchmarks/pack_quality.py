@@ -23,14 +23,14 @@ import numbers_of as measure
 import numpy as np
 from cooking import FULL, QUICK, Cooked, Effort, cook, reconstructions
 from faces import NAMES, portrait
-from sheets import difference8, face_window, mouth_window, page, sheet, tile
+from sheets import difference8, eyes_window, face_window, labelled, mouth_window, page, sheet, tile
 from shots import Shot, portrait_shot, talking_heads
 
 from stit_vfx.face.dlib_backend import DlibFinder
 
 Array = np.ndarray
 
-STRENGTHS = (-0.8, -0.4, 0.4, 0.8)
+STRENGTHS = "-1,-0.8,-0.4,0.4,0.8,1"
 CLIPS = (("smile", 0.8), ("smile", -0.8), ("age", 0.6), ("age", -0.6))
 _TILE = 220
 
@@ -84,19 +84,17 @@ def measure_edit(bench: Bench, shot: Shot, direction: str, strength: float, *, c
         "direction": direction,
         "strength": strength,
         "change": change,
+        "effect": measure.effect(cooked.plate_code, cooked.edit_code, cooked.matte),
         "leakage": measure.leakage(direction, change),
         "identity": measure.identity(bench.finder, cooked.plate8, cooked.edit8, before, after),
         "steadiness": measure.steadiness(before, after),
         "detail": measure.detail(cooked.plate_code, cooked.edit_code, cooked.matte),
         "shape": {"mouth_width": _mouth_width(before), "corner_lift": 0.0},
     }
-    face, mouth = face_window(before[0], cooked.plate8.shape[1:3]), mouth_window(before[0])
-    pictures = {
-        "plate": cooked.plate8[0][face],
-        "edit": cooked.edit8[0][face],
-        "plate_mouth": cooked.plate8[0][mouth],
-        "edit_mouth": cooked.edit8[0][mouth],
-    }
+    face = face_window(before[0], cooked.plate8.shape[1:3])
+    windows = {"": face, "_mouth": mouth_window(before[0]), "_eyes": eyes_window(before[0])}
+    seen = {"plate": cooked.plate8[0], "edit": cooked.edit8[0]}
+    pictures = {f"{k}{part}": p[window] for k, p in seen.items() for part, window in windows.items()}
     if clip:
         first, second = (cooked.plate_code[k][face] for k in (0, 1))
         pictures["plate_step"] = difference8(first, second)
@@ -190,6 +188,16 @@ def must_show(results: list[dict[str, Any]], truths: list[dict[str, Any]]) -> li
         rows.append(("age +-0.6: descriptor distance below 0.45", f"{worst:.2f} at most", worst < 0.45))
         worst = max(each["steadiness"] for each in ages)
         rows.append(("age +-0.6: jitter within 1.5 times the plate's", f"{worst:.2f} at most", worst <= 1.5))
+    if strong := [each for each in results if abs(each["strength"]) == 0.8]:
+        worst = max(strong, key=lambda each: each["identity"]["distance"])
+        told = f"{worst['identity']['distance']:.2f} at most ({worst['shot']}, {worst['direction']})"
+        said = "every edit at strength 0.8: descriptor distance below 0.45"
+        rows.append((said, told, worst["identity"]["distance"] < 0.45))
+    if curves := [each for each in results if each["steadiness"] is None]:
+        bent = [line.partition(":")[0] for line in not_monotonic(curves)]
+        rows.append(
+            ("every edit follows its strength", "not: " + ", ".join(bent) if bent else "all", not bent)
+        )
     if clips:
         low, high = (f(each["detail"] for each in clips) for f in (min, max))
         said = "high-frequency energy inside the matte within 10 % of the plate's"
@@ -241,51 +249,53 @@ def not_monotonic(results: list[dict[str, Any]]) -> Iterator[str]:
     stills = [each for each in results if each["steadiness"] is None]
     for shot, direction in sorted({(each["shot"], each["direction"]) for each in stills}):
         rows = [each for each in stills if (each["shot"], each["direction"]) == (shot, direction)]
-        curve = sorted([(0.0, 0.0), *((e["strength"], _main(direction, e["change"])) for e in rows)])
+        curve = sorted([(0.0, 0.0), *((each["strength"], _main(each)) for each in rows)])
         if not measure.monotonic([value for _, value in curve]):
             yield f"{shot} {direction}: " + ", ".join(f"{s:+.1f} {v:+.3f}" for s, v in curve)
 
 
-def _main(direction: str, change: dict[str, float]) -> float:
-    """The length that an edit moves first of all."""
-    first = {
-        "mouth_open": "mouth_opening",
-        "eyes_closed": "eye_opening",
-        "brows_up": "brow_height",
-        "frown": "corner_lift",
-        "pucker": "mouth_width",
-        "smile": "corner_lift",
-    }
-    return change[first.get(direction, "jaw_width")]
+def _main(each: dict[str, Any]) -> float:
+    """The length that an edit moves first of all; how much it changes the picture, where it moves none."""
+    first = measure.MEANT.get(each["direction"], ("effect",))[0]
+    if first == "effect":
+        return float(np.copysign(each["effect"], each["strength"]))
+    return float(each["change"][first])
 
 
 def draw_sheets(bench: Bench, shots: list[Shot], directions: dict[str, tuple[float, ...]]) -> list[Path]:
-    """A sheet per edit (shots x strengths), one of mouths, one of steps between frames, one per truth."""
+    """A sheet per edit (shots x strengths), one of its mouths and eyes at 100 %, one of steps between frames,
+    one per truth."""
     made = []
     for direction, strengths in directions.items():
-        rows, mouths = [], []
-        for shot in shots:
-            seen = [bench.pictures(name_of(shot, direction, s)) for s in strengths]
+        seen = [[bench.pictures(name_of(shot, direction, s)) for s in strengths] for shot in shots]
+        faces, near = [], []
+        for shot, row in zip(shots, seen, strict=True):
             texts = [f"{direction} {s:+}" for s in strengths]
-            rows.append(
-                [
-                    tile(seen[0]["plate"], shot.name, _TILE),
-                    *(tile(p["edit"], t, _TILE) for p, t in zip(seen, texts, strict=True)),
-                ]
-            )
-            mouths.append(
-                [tile(p, "", _TILE) for p in (seen[0]["plate_mouth"], *(each["edit_mouth"] for each in seen))]
-            )
-        made.append(sheet(rows, bench.out / f"{direction}.png"))
-        if direction in ("smile", "mouth_open"):
-            made.append(sheet(mouths, bench.out / f"{direction}_mouths.png"))
-    steps = []
+            faces.append([tile(row[0]["plate"], shot.name, _TILE)])
+            faces[-1] += [tile(p["edit"], text, _TILE) for p, text in zip(row, texts, strict=True)]
+            for part in ("eyes", "mouth"):
+                near.append([labelled(row[0][f"plate_{part}"], shot.name)])
+                near[-1] += [labelled(p[f"edit_{part}"], t) for p, t in zip(row, texts, strict=True)]
+        made.append(sheet(faces, bench.out / f"{direction}.png"))
+        made.append(sheet(near, bench.out / f"{direction}_at_100_percent.png"))
+    return made + _sheets_of_clips(bench, shots) + _sheets_of_truths(bench, shots)
+
+
+def _sheets_of_clips(bench: Bench, shots: list[Shot]) -> list[Path]:
+    """What moves from the first frame to the second, in the plate and in its edits."""
+    rows = []
     for shot in shots:
-        seen = [bench.pictures(name_of(shot, *clip, "clip")) for clip in CLIPS]
-        texts = [f"{direction} {s:+}" for direction, s in CLIPS]
-        tiles = [tile(p["edit_step"], t, _TILE) for p, t in zip(seen, texts, strict=True)]
-        steps.append([tile(seen[0]["plate_step"], f"{shot.name}: step", _TILE), *tiles])
-    made.append(sheet(steps, bench.out / "steps_between_frames.png"))
+        clips = [clip for clip in CLIPS if bench.kept(name_of(shot, *clip, "clip")) is not None]
+        seen = [bench.pictures(name_of(shot, *clip, "clip")) for clip in clips]
+        if seen:
+            tiles = [tile(p["edit_step"], f"{d} {s:+}", _TILE) for p, (d, s) in zip(seen, clips, strict=True)]
+            rows.append([tile(seen[0]["plate_step"], f"{shot.name}: step", _TILE), *tiles])
+    return [sheet(rows, bench.out / "steps_between_frames.png")] if rows else []
+
+
+def _sheets_of_truths(bench: Bench, shots: list[Shot]) -> list[Path]:
+    """Plate, edit, and what the edit should have been."""
+    made = []
     for key in ("smile=0.5", "age=0.6"):
         known = [bench.pictures(f"{s.name}_truth_{key}") for s in shots if s.truth and key in s.truth]
         rows = [[tile(p[n], f"{n} {key}", _TILE) for n in ("plate", "edit", "truth")] for p in known]
@@ -294,8 +304,25 @@ def draw_sheets(bench: Bench, shots: list[Shot], directions: dict[str, tuple[flo
     return made
 
 
-def strengths_of(span: tuple[float, float]) -> tuple[float, ...]:
-    return tuple(s for s in STRENGTHS if span[0] <= s <= span[1])
+def strengths_of(span: tuple[float, float], strengths: str = STRENGTHS) -> tuple[float, ...]:
+    """Those of a list of strengths that a direction's range has."""
+    return tuple(s for s in map(float, strengths.split(",")) if span[0] <= s <= span[1])
+
+
+def _versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    import cv2
+    import torch
+
+    import stit_vfx
+
+    return {
+        "stit": stit_vfx.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "opencv": cv2.__version__,
+    }
 
 
 @click.command()
@@ -305,8 +332,20 @@ def strengths_of(span: tuple[float, float]) -> tuple[float, ...]:
 @click.option("--heads", default=3, show_default=True, help="how many drawn heads")
 @click.option("--pack", default="builtin", show_default=True)
 @click.option("--edits", default="", help="which directions; default: all of the pack")
+@click.option("--strengths", default=STRENGTHS, show_default=True)
+@click.option("--clips/--stills", default=True, show_default=True, help="measure clips too, or stills alone")
 @click.option("--quick", is_flag=True, help="short tuning and no stitching")
-def main(out: Path, faces: str, source: Path, heads: int, pack: str, edits: str, quick: bool) -> None:
+def main(
+    out: Path,
+    faces: str,
+    source: Path,
+    heads: int,
+    pack: str,
+    edits: str,
+    strengths: str,
+    clips: bool,
+    quick: bool,
+) -> None:
     """Measure a pack's edits."""
     from stit_vfx.packs.load import load_pack
 
@@ -317,22 +356,24 @@ def main(out: Path, faces: str, source: Path, heads: int, pack: str, edits: str,
         for n in filter(None, faces.split(","))
     ]
     shots += talking_heads(source, out / "plates", heads) if source else []
-    known = load_pack(pack).directions
-    chosen = {n: strengths_of(known[n].range) for n in (edits.split(",") if edits else known)}
+    loaded = load_pack(pack)
+    known = loaded.directions
+    chosen = {n: strengths_of(known[n].range, strengths) for n in (edits.split(",") if edits else known)}
     results, recons, truths = [], [], []
     for shot in shots:
         click.echo(f"{shot.name}: {shot.credit}")
         recons.append(measure_reconstruction(bench, shot))
-        for clip in CLIPS:
+        for clip in CLIPS if clips else ():
             results.append(measure_edit(bench, shot, *clip, clip=True))
         truths += [measure_truth(bench, shot, *each) for each in (shot.truth or {}).items()]
-        for direction, strengths in chosen.items():
-            results += [measure_edit(bench, shot, direction, s, clip=False) for s in strengths]
+        for direction, chosen_strengths in chosen.items():
+            results += [measure_edit(bench, shot, direction, s, clip=False) for s in chosen_strengths]
     table = table_of(results, recons, truths)
     bent = list(not_monotonic(results))
     told = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
+        "versions": _versions(),
+        "pack": {"name": pack, "sha256": loaded.spec.sha256},
         "effort": "quick" if quick else "full",
         "seconds": round(time.time() - started),
         "results": results,

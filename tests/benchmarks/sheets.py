@@ -21,6 +21,16 @@ def face_window(points: Array, shape: tuple[int, int], *, around: float = 2.9) -
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
+def eyes_window(points: Array) -> tuple[slice, slice]:
+    """Around eyes and brows."""
+    middle = points[36:48].mean(0)
+    half = 0.85 * np.linalg.norm(points[45] - points[36])
+    x, y = np.rint(middle).astype(int)
+    return slice(max(y - int(0.6 * half), 0), y + int(0.4 * half)), slice(
+        max(x - int(half), 0), x + int(half)
+    )
+
+
 def mouth_window(points: Array) -> tuple[slice, slice]:
     """Around the lips, half as high as wide."""
     middle = points[48:68].mean(0)
@@ -32,13 +42,18 @@ def mouth_window(points: Array) -> tuple[slice, slice]:
 
 
 def tile(picture8: Array, text: str, size: int) -> Array:
-    """The picture `size` px wide with a line of text on it."""
+    """The picture `size` px wide under a line of text."""
     height = round(size * picture8.shape[0] / picture8.shape[1])
     way = cv2.INTER_AREA if picture8.shape[1] > size else cv2.INTER_CUBIC
     out = cv2.resize(picture8, (size, height), interpolation=way)
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(out, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA)
-    return out
+    return labelled(out, text)
+
+
+def labelled(picture8: Array, text: str) -> Array:
+    """The picture, its pixels as they are, under a line of text."""
+    line = np.zeros((20, picture8.shape[1], 3), np.uint8)
+    cv2.putText(line, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([line, picture8])
 
 
 def sheet(rows: Sequence[Sequence[Array]], path: Path) -> Path:

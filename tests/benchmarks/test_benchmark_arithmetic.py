@@ -115,7 +115,35 @@ def test_a_trembling_or_blurred_clip_breaks_the_promise():
 
 
 def test_a_still_keeps_no_promise_of_a_clip():
-    assert pack_quality.must_show([result("astronaut", "smile", 0.8, steadiness=None)], []) == []
+    promises = pack_quality.must_show([result("astronaut", "smile", 0.8, steadiness=None)], [])
+    assert [text.partition(":")[0] for text, _, _ in promises] == [
+        "every edit at strength 0.8",
+        "every edit follows its strength",
+    ]
+
+
+def test_a_smile_that_turns_back_does_not_follow_its_strength():
+    lifts = {-0.8: -0.1, 0.4: 0.08, 0.8: 0.02}
+    stills = [
+        result("a", "smile", s, steadiness=None, change={"corner_lift": lift}) for s, lift in lifts.items()
+    ]
+    assert [line.partition(":")[0] for line in pack_quality.not_monotonic(stills)] == ["a smile"]
+    assert not list(pack_quality.not_monotonic(stills[:2]))
+
+
+def test_an_edit_that_moves_no_landmark_is_measured_by_its_picture():
+    ages = [result("a", "age", s, steadiness=None, effect=e) for s, e in ((-0.8, 0.02), (0.4, 0.03))]
+    assert not list(pack_quality.not_monotonic(ages))
+    ages.append(result("a", "age", 0.8, steadiness=None, effect=0.01))
+    assert list(pack_quality.not_monotonic(ages))
+
+
+def test_the_effect_is_the_mean_change_inside_the_matte():
+    plate, matte = grain(), np.zeros((1, 96, 96), np.float32)
+    matte[:, :48] = 1
+    assert measure.effect(plate, plate + 0.1 * matte[..., None] + 0.5 * (1 - matte[..., None]), matte) == (
+        pytest.approx(0.1, abs=1e-6)
+    )
 
 
 def test_strengths_stay_in_a_directions_range():
