@@ -133,7 +133,7 @@ def _face_finder() -> Check:
 
     finder = make_finder("auto")
     lacking = {kind: missing(kind) for kind in NEEDED}
-    usable = ["dlib", *(kind for kind, names in lacking.items() if not names)]
+    usable = ["builtin", "dlib", *(kind for kind, names in lacking.items() if not names)]
     told = [f"{kind} lacks {', '.join(names)}" for kind, names in lacking.items() if names]
     words = f"{finder.name}; usable: {', '.join(usable)}" + (f" ({'; '.join(told)})" if told else "")
     return Check("face finder", "OK", f"{words}. {finder.licence}")

@@ -132,7 +132,7 @@ class Face(_Section):
 class Align(_Section):
     """How the crop follows the face. The sigmas are the published smoothing, in frames; 0 smooths nothing.
 
-    `finder` auto: FAN where its weights are on this machine, else dlib. `scale` widens the crop.
+    `finder` auto: FAN where its weights are on this machine, else the built-in one. `scale` widens the crop.
     """
 
     finder: Literal["auto", "builtin", "dlib", "fan", "fan-3d"] = "auto"

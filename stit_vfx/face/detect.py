@@ -88,7 +88,7 @@ def square_of(landmarks: np.ndarray) -> Square:
 
 def make_finder(kind: str = "auto", device: str = "cpu") -> FaceFinder:
     """The finder called `kind`: "builtin", "dlib", "fan", "fan-3d", or "auto": fan if its weights are on this
-    machine, else dlib.
+    machine, else builtin.
 
     Never downloads. Raises MissingPartError if a library or weight file is absent.
     """
@@ -98,7 +98,7 @@ def make_finder(kind: str = "auto", device: str = "cpu") -> FaceFinder:
     from stit_vfx.face.fan_weights import missing
 
     if kind == "auto":
-        kind = "dlib" if missing("fan") else "fan"
+        kind = "builtin" if missing("fan") else "fan"
     if kind == "builtin":
         return BuiltinFinder(device)
     if kind == "dlib":

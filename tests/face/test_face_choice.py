@@ -64,7 +64,7 @@ def bring(*kinds: str) -> None:
 
 def test_auto_is_fan_where_its_files_are(home: Path) -> None:
     bring("s3fd", "3DFAN4")
-    assert make_finder("auto").name == "dlib"
+    assert make_finder("auto").name == "builtin"
     bring("2DFAN4")
     assert make_finder("auto").name == "fan"
     assert make_finder("fan-3d").name == "fan-3d"
@@ -73,7 +73,7 @@ def test_auto_is_fan_where_its_files_are(home: Path) -> None:
 def test_doctor_says_which_finders_are_usable_and_what_is_missing(home: Path) -> None:
     bring("s3fd", "2DFAN4")
     check = _face_finder()
-    assert check.found.startswith("fan; usable: dlib, fan (fan-3d lacks 3DFAN4-7835d9f11d.pth.tar)")
+    assert check.found.startswith("fan; usable: builtin, dlib, fan (fan-3d lacks 3DFAN4-7835d9f11d.pth.tar)")
     assert "300-W-LP" in check.found
 
 
@@ -81,7 +81,7 @@ def test_doctor_says_which_finders_are_usable_and_what_is_missing(home: Path) ->
 def test_commands_take_the_finders_and_no_others(command: Any) -> None:
     told = CliRunner().invoke(command, ["x.exr", "--finder", "haar"])
     assert told.exit_code == 2
-    assert "'auto', 'dlib', 'fan', 'fan-3d'" in told.output
+    assert "'auto', 'builtin', 'dlib', 'fan', 'fan-3d'" in told.output
 
 
 def test_faces_without_weights_says_what_to_do(

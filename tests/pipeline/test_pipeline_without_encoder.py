@@ -96,7 +96,7 @@ def test_terms_are_in_the_warning_in_every_comp_and_in_the_record(
         "generator": "no",
         "directions.smile": "yes",
     }
-    assert models["landmarks dlib"]["commercial_use"] == "no"
+    assert models["landmarks builtin"]["commercial_use"] == "yes"
 
 
 def test_a_free_pack_gets_no_warning(job: Any, pack: Path, tmp_path: Path) -> None:
