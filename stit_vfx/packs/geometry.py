@@ -239,7 +239,8 @@ class GeometryModel:
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
         parts = to_edges(parts, crop_code)
-        greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * fade[..., None])
+        near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture
+        greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * near[..., None])
         change = self._layered(fields, Layers.of(greyed, parts, fields.zones), greyed, old, new)
         return replace(change, recon=crop_code)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.shape.fill import fill
+from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.zones import Zones
 
@@ -25,6 +26,7 @@ _FACE = ("skin", "brow", "eye", "lips", "mouth", "neck")
 _STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
+_CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _FRAMES_SEEN = (0.02, 0.12)  # mean share of frames where they cross the bridge and the cheeks
 
@@ -58,7 +60,10 @@ class Layers:
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         spilt = _grown(1 - behind, spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
-        backdrop = _mixed(crop_code, 1 - spilt, fill(crop_code, near))
+        # Smooth guesses on a grainy wall would show where the head has been.
+        wall = fill(crop_code, near)
+        wall = wall + grain_like(crop_code, behind > _CERTAIN, wall)
+        backdrop = _mixed(crop_code, 1 - spilt, wall)
         skin = fill(crop_code, _sure(face * (1 - hidden)))
         bare = covers[..., None] * skin + (1 - covers)[..., None] * backdrop
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))

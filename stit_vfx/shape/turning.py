@@ -19,6 +19,7 @@ Array = np.ndarray
 # The egg in the model's axes, centimetres, hair included; its depth falls off like a bell.
 _CENTRE, _ACROSS, _UP, _DEEP, _BELL = np.array([0.0, 2.5, 0.0]), 9.5, 12.5, 11.5, 0.9
 _PASSAGE_CM = 3.0  # from the sure face to the egg
+_OF_WAY = 0.7  # of the way to the crop's edge: no step is longer
 _NECK_CM = (-7.0, -15.0)  # the turn begins to fade at the chin's height, and is gone at the collar
 
 
@@ -38,8 +39,19 @@ def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array)
     high, low = _NECK_CM
     share = np.clip((on_head[..., 1] - low) / (high - low), 0, 1)
     share = (share * share * (3 - 2 * share))[..., None]
-    moved = (source - here)[..., :2] * [1, -1] * after.scale
-    return np.asarray(moved * share, np.float32)
+    moved = (source - here)[..., :2] * [1, -1] * after.scale * share
+    return np.asarray(_within_crop(moved), np.float32)
+
+
+def _within_crop(moved: Array) -> Array:
+    """(S, S, 2) the same steps, softly held to less than the way to the crop's edge, beyond which there is
+    nothing to carry along: what touches the edge is stretched there.
+    """
+    height, width = moved.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    here, size = np.stack([x, y], -1), np.array([width, height])
+    way = _OF_WAY * np.where(moved < 0, here, size - 1 - here) + 1e-3
+    return np.asarray(moved / (1 + (moved / way) ** 4) ** 0.25)
 
 
 def _seen_cm(code: ShapeCode, shape: tuple[int, ...]) -> Array:
@@ -59,6 +71,5 @@ def _depth(code: ShapeCode, seen: Array, depth_cm: Array, sure: Array) -> Array:
     far = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 5) > _PASSAGE_CM * code.scale
     known = np.where(sure, depth_cm - egg, 0.0)[..., None]
     step = fill(known, sure | far)[..., 0]
-    blurred = cv2.GaussianBlur(step, (0, 0), 0.4 * code.scale)
-    # Off the face the passage is rounded; on it the depth stays exact.
-    return np.asarray(egg + np.where(sure, step, blurred))
+    # Rounded on the face, too, which has its own exact flow: a corner would tear the hair beside it.
+    return np.asarray(egg + cv2.GaussianBlur(step, (0, 0), 0.5 * code.scale))
