@@ -17,11 +17,12 @@ Array = np.ndarray
 
 _SKIN = 0.36  # reflectance of average skin: tells the light from the skin's brightness
 _HAIR_GREY, _BROW_GREY = 0.34, 0.20  # reflectance of grey hair and of grey brows, shadows between strands in
-_HAIR_MOST, _BROW_MOST = 0.95, 0.42  # of log light; noise in black hair must not be lifted into snow
+_HAIR_MOST, _BROW_MOST = 0.80, 0.42  # of log light; noise in black hair must not be lifted into snow
 _HAIR_FADES, _BROW_FADES = 0.8, 0.6  # share of the tint that goes
-_STRAND = 0.55  # how much further bright strands rise
-_LESS_GREY = 0.38  # of log light: as much as grey hair may darken
+_STRAND = 0.25  # how much further bright strands rise
+_LESS_GREY = 0.30  # of log light: as much as grey hair may darken
 _FLOOR = 2e-3
+_SURE = (0.35, 0.8)  # share of hair from which on it counts: half a hat is no hair
 
 
 def grey(parts: Parts, crop_lin: Array, amount: float) -> Array:
@@ -32,7 +33,7 @@ def grey(parts: Parts, crop_lin: Array, amount: float) -> Array:
     hair and gives no colour back: what that was, the plate does not tell. Multiply `exp` of it onto the
     light. Smooth in the mattes, so that it is as steady as they are.
     """
-    hair, brow = parts.of("hair"), parts.of("brow")
+    hair, brow = _ramp(parts.of("hair"), *_SURE), parts.of("brow")
     out = np.zeros((*hair.shape, 3), np.float32)
     if not amount or hair.sum() + brow.sum() < 1:
         return out
@@ -44,6 +45,7 @@ def grey(parts: Parts, crop_lin: Array, amount: float) -> Array:
         less = -_LESS_GREY * min(-amount, 1.0) * (hair + 0.6 * brow) * _greyness(safe, luma, level)
         return np.asarray(out + less[..., None], np.float32)
     strands = _strands(luma, hair + brow)
+    hair = hair * (1 - _greyness(safe, luma, level))  # what is white needs no more
     early = min(amount, 1.0) ** (1.3 - 0.6 * _temples(parts))
     out += _turned(safe, luma, hair * early, strands, _HAIR_GREY * level, _HAIR_MOST, _HAIR_FADES)
     late = min(amount, 1.0) ** 1.3
