@@ -116,7 +116,8 @@ class Layers:
         bare = (1 - share)[..., None]
         # In this order the backdrop keeps its bits: there, picture and backdrop are the same.
         moved = sample_within(picture, there) - bare * sample_within(self.backdrop, there)
-        return moved + bare * self.backdrop, share
+        still = (flow == 0).all(-1, keepdims=True)
+        return np.where(still, picture, moved + bare * self.backdrop), share
 
 
 def _shares(parts: Parts, zones: Zones) -> Array:

@@ -34,15 +34,13 @@ def guided(values: Array, guide: Array, *, radius_px: int, noise: float) -> Arra
     """
     size = guide.shape[1], guide.shape[0]
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
-    small, rough = (
-        cv2.resize(a.astype(np.float32), half, interpolation=cv2.INTER_AREA) for a in (guide, values)
-    )
+    small = cv2.resize(guide.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     window = (radius_px | 1, radius_px | 1)
     inverse, mean = _spread(small, window, noise)
     out = np.empty(values.shape, np.float32)
     red, green, blue = (np.ascontiguousarray(guide[..., k], np.float32) for k in range(3))
     for k in range(values.shape[2]):
-        value = np.ascontiguousarray(rough[..., k])
+        value = cv2.resize(values[..., k].astype(np.float32), half, interpolation=cv2.INTER_AREA)
         middle = cv2.blur(value, window)
         joint = cv2.blur(small * value[..., None], window) - mean * middle[..., None]
         slope = np.stack([(inverse[row] * joint).sum(2) for row in range(3)], 2)

@@ -48,3 +48,66 @@ def test_face_partly_outside_the_crop_is_cut_at_its_edge(crop_points):
     whole = foreground_from_landmarks(crop_points, 256)
     np.testing.assert_array_equal(matte[:, 150:], whole[:, :106])
     assert not foreground_from_landmarks(np.add(crop_points, [1e4, 0]), 256).any()
+
+
+def labelled(points, size=256):
+    """Parts of a head over the published landmarks: hair around the face and far away, a hand, a wall."""
+    from stit_vfx.shape.parts import LABELS, Parts
+
+    y, x = np.mgrid[:size, :size]
+    middle, width = points[17:].mean(0), np.linalg.norm(points[16] - points[0])
+    away = np.hypot(x - middle[0], y - middle[1]) / width
+    labels = np.full((size, size), LABELS.index("background"))
+    labels[away < 0.95] = LABELS.index("hair")
+    labels[away < 0.6] = LABELS.index("skin")
+    labels[np.abs(x - middle[0]) < 5] = LABELS.index("hand")
+    labels[:, :6] = LABELS.index("hair")  # somebody else's
+    return Parts(0.96 * Parts.from_labels(labels).shares + 0.04 / len(LABELS)), away
+
+
+def test_labels_add_hair_to_what_landmarks_say(crop_points):
+    from stit_vfx.face.matte import foreground_from_parts
+
+    parts, away = labelled(crop_points)
+    matte, hull = foreground_from_parts(parts, crop_points), foreground_from_landmarks(crop_points, 256)
+    hair = (parts.of("hair") > 0.5) & (away < 0.85)
+    assert matte.dtype == np.float32
+    assert (matte[hull == 1] == 1).all()
+    assert hull[hair].mean() < 0.4
+    assert matte[hair].mean() > 0.9
+    assert not matte[(parts.of("background") > 0.5) & (hull == 0)].any()
+
+
+def test_hair_far_from_the_face_is_somebody_elses(crop_points):
+    from stit_vfx.face.matte import foreground_from_parts
+
+    parts, _ = labelled(crop_points)
+    moved = np.add(crop_points, [150, 0])
+    assert not foreground_from_parts(parts, moved)[100:160, :6].any()
+
+
+def test_hair_that_is_half_there_is_half_in_the_matte(crop_points):
+    from stit_vfx.face.matte import foreground_from_parts
+    from stit_vfx.shape.parts import LABELS, Parts
+
+    parts, away = labelled(crop_points)
+    shares = parts.shares.copy()
+    hair, wall = LABELS.index("hair"), LABELS.index("background")
+    ring = (away > 0.7) & (away < 0.75)
+    shares[:, ring] = 0
+    shares[hair, ring] = shares[wall, ring] = 0.5
+    matte = foreground_from_parts(Parts(shares), crop_points)
+    outside = ring & (foreground_from_landmarks(crop_points, 256) == 0)
+    assert 0.3 < matte[outside].mean() < 0.7
+
+
+def test_matte_follows_small_changes_of_the_labels_smoothly(crop_points):
+    from stit_vfx.face.matte import foreground_from_parts
+    from stit_vfx.shape.parts import Parts
+
+    parts, _ = labelled(crop_points)
+    noise = np.random.default_rng(0).normal(0, 0.01, parts.shares.shape).astype(np.float32)
+    shaken = Parts(np.clip(parts.shares + noise, 0, 1))
+    one, other = (foreground_from_parts(p, crop_points) for p in (parts, shaken))
+    assert np.abs(one - other).max() < 0.15
+    assert np.abs(one - other).mean() < 0.01

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from stit_vfx.packs.layers import Layers
+from stit_vfx.shape.guided import to_edges
+from stit_vfx.shape.parts import LABELS, Parts
+from stit_vfx.shape.zones import Zones
+
+SIZE = 160
+Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
+NOWHERE = np.zeros((SIZE, SIZE), np.float32)
+ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+STILL = np.zeros((SIZE, SIZE, 2), np.float32)
+UP = STILL.copy()
+UP[..., 1] = 1  # takes from below: what moves goes up
+SKIN, WALL, BAR = np.array([0.62, 0.47, 0.40]), np.array([0.25, 0.35, 0.55]), np.array([0.05, 0.05, 0.06])
+
+
+def face() -> np.ndarray:
+    return np.hypot(X - 80, (Y - 80) / 1.2) < 45
+
+
+def bar() -> np.ndarray:
+    """Something 12 px wide from one side of the face to the other."""
+    return np.abs(Y - 80) < 6
+
+
+def picture(*, with_bar: bool = True) -> np.ndarray:
+    """A face with a gradient and grain before a wall with an upright stripe, and a dark bar before both."""
+    grain = np.random.default_rng(0).normal(0, 0.008, (SIZE, SIZE, 3))
+    wall = np.where(np.abs(X - 128)[..., None] < 4, 1.3 * WALL, WALL)
+    crop = np.where(face()[..., None], SKIN * (0.8 + 0.004 * X[..., None] - 0.15), wall)
+    if with_bar:
+        crop = np.where(bar()[..., None], BAR, crop)
+    return cv2.GaussianBlur((crop + grain).astype(np.float32), (0, 0), 0.6)
+
+
+def parts(*, over: str = "hand", with_bar: bool = True) -> Parts:
+    """Labels as a network gives them: right, but soft and never quite sure."""
+    labels = np.where(face(), LABELS.index("skin"), LABELS.index("background"))
+    if with_bar:
+        labels = np.where(bar(), LABELS.index(over), labels)
+    hard = Parts.from_labels(labels).shares
+    soft = np.stack([cv2.GaussianBlur(share, (0, 0), 1.5) for share in hard])
+    return Parts(0.97 * soft + 0.03 / len(LABELS))
+
+
+def layers(crop: np.ndarray, shown: Parts) -> Layers:
+    return Layers.of(crop, to_edges(shown, crop), ZONES)
+
+
+def put_back(crop: np.ndarray, shown: Parts, flow: np.ndarray, turn: np.ndarray = STILL) -> np.ndarray:
+    apart = layers(crop, shown)
+    moved, _ = apart.moved(flow)
+    return apart.together(crop, moved, turn)
+
+
+def growing(by: float) -> np.ndarray:
+    """Flow that makes everything around the middle larger by a share."""
+    return np.stack([X - 80, Y - 80], -1) * (1 / (1 + by) - 1)
+
+
+@pytest.mark.parametrize("over", ["hand", "glasses", "hair", "cloth"])
+def test_where_nothing_moves_every_bit_stays(over: str) -> None:
+    crop = picture()
+    assert np.array_equal(put_back(crop, parts(over=over), STILL), crop)
+
+
+@pytest.mark.parametrize("over", ["hand", "hair", "thing", "hat"])
+def test_what_is_before_the_face_keeps_its_bits_while_the_face_moves(over: str) -> None:
+    crop = picture()
+    after = put_back(crop, parts(over=over), 7 * UP)
+    inside = np.abs(Y - 80) < 3
+    assert np.array_equal(after[inside], crop[inside])
+    skin = (np.abs(Y - 80) > 20) & (np.hypot(X - 80, (Y - 80) / 1.2) < 30)
+    assert np.abs(after - crop)[skin].mean() > 0.003
+
+
+def test_an_obstacle_leaves_no_ghost_on_the_skin_that_came_from_under_it() -> None:
+    """Skin that moves out from under the bar is skin; a plain warp brings the bar along."""
+    crop, flow = picture(), 12 * UP
+    after = put_back(crop, parts(), flow)
+    came_from_under = (np.abs(Y + 12 - 80) < 5) & (np.abs(X - 80) < 25)
+    assert picture(with_bar=False)[came_from_under].mean() > 5 * BAR.mean()
+    bare = put_back(picture(with_bar=False), parts(with_bar=False), flow)
+    assert np.abs(after - bare)[came_from_under].mean() < 0.02
+    warped = cv2.remap(crop, X.astype(np.float32), (Y + 12).astype(np.float32), cv2.INTER_LINEAR)
+    assert np.abs(warped - bare)[came_from_under].mean() > 0.3
+
+
+@pytest.mark.parametrize("by", [-0.08, 0.08])
+def test_the_backdrop_stays_while_the_face_beside_it_grows_or_shrinks(by: float) -> None:
+    crop = picture(with_bar=False)
+    after = put_back(crop, parts(with_bar=False), growing(by))
+    reach = np.hypot(X - 80, (Y - 80) / 1.2)
+    far = reach > 45 * (1 + max(by, 0)) + 8
+    assert np.array_equal(after[far], crop[far])  # its stripe, too
+    edge = (reach > 45 * (1 + min(by, 0)) + 1.5) & (reach < 45 * (1 + max(by, 0)) - 1.5)
+    expected = SKIN * (0.65 + 0.004 * X[edge][:, None]) if by > 0 else WALL
+    assert np.abs(after[edge] - expected).mean() < 0.03
+    assert np.abs(crop[edge] - expected).mean() > 0.1
+
+
+def test_hair_turns_with_the_head_and_a_collar_does_not() -> None:
+    crop, turn = picture(), 6 * UP
+    with_hair, with_collar = (put_back(crop, parts(over=over), turn, turn) for over in ("hair", "cloth"))
+    middle = (np.abs(Y - 80) < 3) & (np.abs(X - 80) < 30)
+    up = np.roll(middle, -6, 0)
+    assert np.abs(with_hair[up] - BAR).mean() < 0.03
+    assert np.abs(with_collar[middle] - crop[middle]).max() == 0
+    assert np.abs(with_collar[up & ~bar()] - BAR).mean() > 0.2
+
+
+def test_results_are_smooth_in_the_mattes() -> None:
+    """Mattes that tremble by a few hundredths move no pixel by more: no threshold flickers."""
+    crop, flow = picture(), growing(0.06)
+    tremble = np.random.default_rng(3).normal(0, 0.01, (len(LABELS), SIZE, SIZE)).astype(np.float32)
+    shaken = np.clip(parts().shares + np.stack([cv2.GaussianBlur(t, (0, 0), 2) for t in 5 * tremble]), 0, 1)
+    one, other = (put_back(crop, shown, flow) for shown in (parts(), Parts(shaken / shaken.sum(0))))
+    assert np.abs(shaken - parts().shares).max() > 0.01
+    assert np.abs(one - other).max() < 0.06
+    assert np.abs(one - other).mean() < 0.001
+
+
+def test_the_plates_own_detail_goes_with_what_shows_it() -> None:
+    flow = 7 * UP
+    apart = layers(picture(), parts())
+    _, where = apart.moved(flow)
+    moves, residual = apart.carried(flow, STILL, where, NOWHERE)
+    inside, skin = np.abs(Y - 80) < 3, (np.hypot(X - 80, (Y - 80) / 1.2) < 30) & (np.abs(Y - 80) > 25)
+    assert not moves[inside].any()
+    assert (residual[inside] == 1).all()
+    assert (moves[skin] == [0, 7]).all()
+    assert residual[skin].min() > 0.99
+    came_from_under = (np.abs(Y + 7 - 80) < 2) & ~bar() & (np.abs(X - 80) < 25)
+    assert residual[came_from_under].max(initial=0) < 0.1
+
+
+def test_brows_that_look_like_frames_are_no_glasses() -> None:
+    """Frames that do not cross the bridge are not worn: what looks like them moves with the face."""
+    crop, shown = picture(), parts(over="glasses")
+    bridge = (np.abs(X - 80) < 8) & (np.abs(Y - 100) < 8)
+    elsewhere = Zones(NOWHERE, bridge.astype(np.float32), NOWHERE, NOWHERE)
+    across = Zones(NOWHERE, (bar() & (np.abs(X - 80) < 8)).astype(np.float32), NOWHERE, NOWHERE)
+    middle = (np.abs(Y - 80) < 2) & (np.abs(X - 80) < 25)
+    sharp = to_edges(shown, crop)
+    assert Layers.of(crop, sharp, elsewhere).worn[middle].max() == 0
+    assert Layers.of(crop, sharp, across).worn[middle].min() > 0.95
+
+
+def test_mattes_find_the_edges_of_the_picture() -> None:
+    """Labels at a quarter of the size, as the network gives them, are brought to the face's real outline."""
+    large = SIZE * 2
+    crop = cv2.resize(picture(with_bar=False), (large, large), interpolation=cv2.INTER_CUBIC)
+    truth = cv2.resize(face().astype(np.float32), (large, large), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(truth, (large // 4, large // 4), interpolation=cv2.INTER_AREA)
+    rough = cv2.resize(cv2.GaussianBlur(small, (0, 0), 0.7), (large, large))
+    shares = np.zeros((len(LABELS), large, large), np.float32)
+    shares[LABELS.index("skin")], shares[LABELS.index("background")] = rough, 1 - rough
+    fine = to_edges(Parts(shares), crop)
+    blurred, sharp = (np.clip((share - 0.1) / 0.8, 0, 1) for share in (rough, fine.of("skin")))
+    assert np.abs(sharp - truth).mean() < 0.7 * np.abs(blurred - truth).mean()
+    assert np.abs(fine.shares.sum(0) - 1).max() < 1e-5
