@@ -36,13 +36,11 @@ _ANGER = {
     "mouthFrown": 0.35,
 }
 _ANGER_CLOSED = {"mouthPress": 0.45, "mouthShrugLower": 0.15}
-_SURPRISE = {
-    "browInnerUp": 0.8,
-    "browOuterUp": 0.8,
-    "eyeWide": 0.7,
-    "jawOpen": 0.30,
-    "mouthShrugUpper": -0.10,
-}
+_SURPRISE = {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.7, "mouthShrugUpper": -0.1}
+_SURPRISE_JAW = {
+    "closed": {"jawOpen": 0.30},
+    "parted": {"jawOpen": 0.14},
+}  # teeth that show would be stretched
 _SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "mouthUpperUp": 0.7, "mouthLowerDown": 0.4}
 
 
@@ -88,6 +86,7 @@ def _expressions() -> list[dict[str, Any]]:
     }
     surprised = {
         "expression": _SURPRISE,
+        **_SURPRISE_JAW,
         "release": _SMILING | {"browDown": 1.0, "eyeSquint": 1.0, "cheekSquint": 1.0},
     }
     turned_down = {"expression": {"mouthFrown": 0.7, "browDown": 0.5}}
