@@ -28,6 +28,7 @@ _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either ar
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
+_ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
 _FRAMES_SEEN = (0.02, 0.12)  # mean share of frames where they cross the bridge and the cheeks
 
 
@@ -89,7 +90,8 @@ class Layers:
         changed = crop_code + free * ((turned - self.unstood) + shown * (edited - still))
         # A share of code is no share of light: above the shoulder an overshoot would glare.
         most = np.maximum(np.maximum(crop_code, turned), np.maximum(edited, still))
-        return np.minimum(changed, most)
+        changed = np.minimum(changed, most)
+        return np.where(np.abs(changed - crop_code).max(2, keepdims=True) < _ROUNDING, crop_code, changed)
 
     def carried(self, flow: Array, turn: Array, face: Array, revealed: Array) -> tuple[Array, Array]:
         """Flow (S, S, 2) and residual (S, S) for the plate's own detail: with the face where it shows, with

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynth
 from stit_vfx.packs.geometry import GeometryModel
 from stit_vfx.packs.model import Code, Direction
 from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.training.directions import default_directions
 
 SIZE = 192
@@ -130,3 +132,48 @@ def test_style_directions_and_missing_shapes_are_refused(geometry: GeometryModel
         geometry.move(code, [(style, 1.0)])
     with pytest.raises(InternalError):
         geometry.maps(None, np.zeros((1, 4, 2)))
+
+
+class Pointed:
+    """A reader that knows what it reads: a hand before the chin, skin in the middle, a wall around."""
+
+    def parts(self, crop_code: np.ndarray) -> Parts:
+        size = len(crop_code)
+        y, x = np.mgrid[:size, :size]
+        labels = np.where(np.hypot(x - 96, y - 92) < 75, LABELS.index("skin"), LABELS.index("background"))
+        return Parts.from_labels(np.where(self.hand(size), LABELS.index("hand"), labels))
+
+    @staticmethod
+    def hand(size: int) -> np.ndarray:
+        y, x = np.mgrid[:size, :size]
+        return (np.abs(x - 100) < 18) & (y > 135)
+
+
+@pytest.fixture
+def reading(geometry: GeometryModel):
+    geometry.reader = Pointed()
+    yield geometry
+    geometry.reader = None
+
+
+def test_a_hand_before_the_chin_and_the_wall_behind_keep_their_bits(reading, code, crop, quad) -> None:
+    recon, _ = pictures()
+    hand = Pointed.hand(SIZE)
+    crop = np.where(hand[..., None], np.float32(0.2), crop)
+    after = reading.move(code, [(direction("mouth_open"), 1.0), (direction("age"), 0.8)])
+    fields = reading.change(code, after, quad=quad, crop_code=crop, recon=recon, edited=recon, matte=WHOLE)
+    deep = cv2.erode(hand.astype(np.uint8), np.ones((9, 9))) > 0
+    wall = cv2.erode((reading.parts(crop).of("background") > 0.5).astype(np.uint8), np.ones((41, 41))) > 0
+    for still in (deep, wall):
+        assert still.sum() > 300
+        assert np.array_equal(fields.edit[still], crop[still])
+        assert not fields.flow[still].any()
+    cheek = np.s_[100:125, 60:80]
+    assert np.linalg.norm(fields.flow[cheek], axis=2).mean() > 0.5
+
+
+def test_who_cannot_read_crops_moves_all_of_them(geometry, code, crop, quad) -> None:
+    recon, _ = pictures()
+    after = geometry.move(code, [(direction("mouth_open"), 1.0)])
+    fields = geometry.change(code, after, quad=quad, crop_code=crop, recon=recon, edited=recon, matte=WHOLE)
+    assert np.linalg.norm(fields.flow[Pointed.hand(SIZE)], axis=1).mean() > 1
