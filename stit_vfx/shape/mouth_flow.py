@@ -18,15 +18,17 @@ from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.mouth_memory import LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.raster import Raster, rasterise
 
 if TYPE_CHECKING:
     from stit_vfx.shape.flow import View
 
 Array = np.ndarray
 
-_SLIT_CM = 0.2
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
-_CARRIED_CM = 0.35
+_CARRIED_CM, _GLINT = 0.35, 0.2
+_GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
+_PALE = -0.12  # log of red over green against the skin's: lips are redder, teeth are not
 _TIP_CM, _SCRAP_CM = 0.15, 0.10
 _ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
 # A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
@@ -35,6 +37,7 @@ _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
 _DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
+_SHADED_OWN = 0.35  # what other frames show is shaded already
 _UNDER_LIP, _OVER_LIP = (0.25, 0.50), (0.65, 0.22)  # light left right at the lips, and how far they shade, cm
 
 
@@ -75,31 +78,34 @@ def between_lips(
         return Between(inside, inside, inside, none, flow)
     px = after.code.scale
     mouth = fitted if seen is None else seen.of("mouth") > 0.5
+    widely = mouth if seen is None else seen.of("mouth") > _GLINT
     teeth_seen = _shrunk(mouth, _LIP_CM * px)
     skull = _skull_flow(model, after, exact)
     band = none > 0
     skin = skin_colour(before, model, crop_lin)
     if skin is not None:
-        band = _grown(upper_teeth(crop_lin / skin, teeth_seen, px), 1.5 * _LIP_CM * px) & mouth
+        band = _grown(upper_teeth(crop_lin / skin, widely, px), 0.5 * _LIP_CM * px) & widely
+        widely = _grown(widely, _LIP_CM * px)
+        if seen is not None and not mouth.any():
+            widely = _glint(model, before, crop_lin / skin)
     stretch = _stretch(inside, fitted, float(band.sum()) / max(float(teeth_seen.sum()), 1.0))
     if seen is not None and stretch < 1:
         # Where the fitted lips lie on the plate's teeth, they would carry them along.
         near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
-        inside = inside | (near & (_at_source(mouth, flow) > 0.5))
+        carried = near & (_at_source(widely, flow) > 0.5)
+        inside = inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px)
     from_upper = inside & (_at_source(band, skull) > 0.5)
     # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
     others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
-    dark_seen = _shrunk(parts_before == MOUTH, _SLIT_CM * px) & others_seen
-    seen_here = np.where(parts == MOUTH, _at_source(dark_seen, exact), _at_source(others_seen, exact)) > 0.5
-    seen_here &= parts != SKIN
+    # The dark has no seams of its own: a smooth one hides those of pieces.
+    seen_here = (parts == TEETH) & (_at_source(others_seen, exact) > 0.5)
     shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
     along_lips = fill(flow, parts == SKIN)
     rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
     missing = float((inside & ~shown).sum()) / float(inside.sum())
     stretch *= _ramp(missing / 0.12)
     mixed = (1 - stretch) * rigid + stretch * along_lips
-    stretched = inside & (_at_source(mouth | fitted, mixed) > 0.5)
-    revealed = (1 - stretch) * (inside & ~shown) + stretch * _whole(inside & ~stretched, _SCRAP_CM * px)
+    revealed = (1 - stretch) * (inside & ~shown)
     flow = np.where(inside[..., None], mixed, flow)
     return Between(inside, shown, from_upper, revealed.astype(np.float32), flow)
 
@@ -117,14 +123,16 @@ def mouth_picture(
     memory: MouthMemory | None,
 ) -> tuple[Array, Array]:
     """(S, S, 3) linear light of the mouth's inside, and how far it is the actor's own (S, S) 0..1."""
-    raster, px = after.raster, after.code.scale
+    px = after.code.scale
+    raster = _without_lips(model, after)
+    fitted = model.parts[raster.corners[:, 0]]
     skin = skin_colour(before, model, crop_lin)
     light = _light(before, crop_lin, skin, skin_luma, seen)
-    own, known = np.zeros((len(after.part), 3), np.float32), np.zeros(len(after.part), np.float32)
+    own, known = np.zeros((len(fitted), 3), np.float32), np.zeros(len(fitted), np.float32)
     if memory is not None and skin is not None:
         own, known = memory.read(model, raster)
         own = own * skin
-    part = np.where(_hidden(model, after, between, known), MOUTH, after.part)
+    part = np.where(_hidden(model, raster, between, known, px), MOUTH, fitted)
     painted = paint(model, raster, part, light=light)
     shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
     shown, here = raster.read_image(between.shown), raster.read_image(warped_lin) / shade
@@ -133,30 +141,55 @@ def mouth_picture(
         remembered = this & (known > 0.5)
         real = (own, remembered) if remembered.any() else (here, this & shown)
         painted = np.where(this[:, None], _matched(painted, *real), painted)
-    mixed = painted * shade + known[:, None] * (own * np.sqrt(shade) - painted * shade)
+    mixed = painted * shade + known[:, None] * (own * shade**_SHADED_OWN - painted * shade)
     drawn = raster.image(mixed.astype(np.float32))
     dark = raster.image((part == MOUTH).astype(np.float32)) > 0.5
-    if dark.any():  # around the mouth goes on what is dark, or an edge that is softened would shine
-        drawn = np.where((dark | between.inside & _mouth(after.parts()))[..., None], drawn, fill(drawn, dark))
+    if dark.any():  # beyond the teeth and what is behind them goes on what is dark
+        drawn = np.where(raster.mask[..., None], drawn, fill(drawn, dark))
     return drawn, raster.image(known)
 
 
-def _hidden(model: ShapeModel, after: View, between: Between, known: Array) -> Array:
+def _without_lips(model: ShapeModel, view: View) -> Raster:
+    """The mouth's inside alone: where the plate's lips part otherwise than the fitted ones, it shows too."""
+    inner = model.triangles[sheet_of(model)[model.triangles[:, 0]] >= 0]
+    return rasterise(view.points, inner, view.raster.shape)
+
+
+def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array, px_per_cm: float) -> Array:
     """(n,) bool: teeth of the shape that are better left out of a picture.
 
     Lower ones that no frame shows; and upper ones beside those that the plate shows, whose tips it knows.
     """
-    raster, px = after.raster, after.code.scale
     sheet = sheet_of(model)[raster.corners[:, 0]]
     out = (sheet == LOWER) & (known < 0.5)
     upper = raster.image((sheet == UPPER).astype(np.float32)) > 0.5
     if between.upper.sum() > _ROW * max(int((upper & between.inside).sum()), 1):
-        out |= (sheet == UPPER) & raster.read_image(~_grown(between.upper, _TIP_CM / 2 * px))
+        out |= (
+            (sheet == UPPER)
+            & (known < 0.5)
+            & raster.read_image(~_grown(between.upper, _TIP_CM / 2 * px_per_cm))
+        )
     return out
 
 
 def _mouth(parts: Array) -> Array:
     return (parts == MOUTH) | (parts == TEETH)
+
+
+def _glint(model: ShapeModel, before: View, over_skin: Array) -> Array:
+    """(S, S) bool: teeth between lips that hardly part: a long pale streak along the fitted lip line."""
+    px = before.code.scale
+    line = np.rint(before.code.project(model.marks(before.code))[60:68, :2]).astype(np.int32)
+    along = np.zeros(over_skin.shape[:2], np.uint8)
+    cv2.polylines(along, [line], True, 1, max(1, round(2 * _GLINT_CM * px)))
+    safe, luma = np.log(np.maximum(over_skin, 1e-3)), (over_skin @ LUMA).astype(np.float32)
+    around = cv2.GaussianBlur(luma, (0, 0), _GLINT_CM * px)
+    pale = (along > 0) & (safe[..., 0] - safe[..., 1] < _PALE) & (luma > _SHINES * around)
+    joined = _closed(pale, _SCRAP_CM * px).astype(np.uint8)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    long = stats[:, cv2.CC_STAT_WIDTH] > _LONG * np.ptp(line[:, 0])
+    long[0] = False
+    return _grown(long[label], 2 * _LIP_CM * px)
 
 
 def _skull_flow(model: ShapeModel, after: View, exact: Array) -> Array:
@@ -225,6 +258,16 @@ def _shrunk(mask: Array, by_px: float) -> Array:
 
 def _grown(mask: Array, by_px: float) -> Array:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) <= by_px
+
+
+def _closed(mask: Array, by_px: float) -> Array:
+    side = 2 * max(1, round(by_px)) + 1
+    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, round_).astype(bool)
+
+
+def _smooth(mask: Array, by_px: float) -> Array:
+    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(by_px, 0.5)) > 0.5
 
 
 def _whole(mask: Array, scrap_px: float) -> Array:

@@ -33,7 +33,8 @@ _OPEN_CM = 0.30  # fits of closed mouths part the lips by up to this much
 _SEARCH_PX = 4  # fits place teeth to about a millimetre and a half
 _ROUNDS = 4
 _SPREAD = 0.25  # of log brightness, around a texel's mean
-_SURE = 0.5  # weight from which on a texel is known
+_CALM_PX = 5.0
+_SURE = 0.5  # share of the best weight from which on a texel is known
 _RED = 0.05  # log of red over green, against the skin: lips and tongue are redder than this, teeth are not
 _DARKEST, _BRIGHTEST = 0.15, 9.0  # teeth, against the skin
 _DARK = 0.6  # the back of the mouth, against the skin
@@ -96,7 +97,7 @@ def look(model: ShapeModel, view: View, crop_lin: Array, mouth: Array | None) ->
     sheets = view.raster.image(sheet_of(model)[view.raster.corners[:, 0]].astype(np.float32), -1)
     colour = np.zeros((3, _HEIGHT, _WIDTH, 3), np.float32)
     weight = np.zeros((3, _HEIGHT, _WIDTH), np.float32)
-    fits = _plausible(over_skin, band)
+    fits = _plausible(over_skin, band, view.code.scale)
     for number, points in enumerate(_sheet_points(model, view.points[:, :2])):
         x, y = np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1])
         colour[number] = _remap(over_skin, x, y)
@@ -116,14 +117,22 @@ def remember(looks: Sequence[Look]) -> MouthMemory | None:
     if not looks:
         return None
     colour, known = [], []
+    full = max(float(each.weight.max()) for each in looks)  # of a texel that one frame shows best
     for number in (UPPER, LOWER, BACK):
         mean, total = _average(
             [each.colour[number] for each in looks], [each.weight[number] for each in looks]
         )
-        colour.append(mean)
-        known.append(np.clip(total / _SURE, 0, 1))
+        colour.append(_calm(mean, total) if number == BACK else mean)
+        known.append(np.clip(total / (_SURE * full), 0, 1))
     smooth = [cv2.GaussianBlur(each, (0, 0), 1.5) * each for each in known]
     return MouthMemory(np.stack(colour), np.stack(smooth).astype(np.float32))
+
+
+def _calm(colour: Array, weight: Array) -> Array:
+    """(H, W, 3) the dark without seams: pieces of it were seen at different depths."""
+    weight = weight + 1e-4
+    total = cv2.GaussianBlur(colour * weight[..., None], (0, 0), _CALM_PX)
+    return np.asarray(total / cv2.GaussianBlur(weight, (0, 0), _CALM_PX)[..., None], np.float32)
 
 
 def skin_colour(view: View, model: ShapeModel, crop_lin: Array) -> Array | None:
@@ -160,7 +169,9 @@ def upper_teeth(over_skin: Array, mouth: Array, px_per_cm: float) -> Array:
     side = 2 * gap + 1
     round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     band = cv2.morphologyEx(cv2.medianBlur(band.astype(np.uint8), 5), cv2.MORPH_CLOSE, round_) > 0
-    out[box] = band & inside
+    # At the corners the row is too thin for all this, and pale is enough.
+    beside = cv2.dilate(band.astype(np.uint8), np.ones((3, 6 * gap + 1), np.uint8)) > 0
+    out[box] = (band | (beside & bright)) & inside
     return out
 
 
@@ -187,12 +198,13 @@ def _shown(view: View, model: ShapeModel, mouth: Array | None) -> Array:
     return np.clip(deep / _EDGE_CM, 0, 1).astype(np.float32)
 
 
-def _plausible(over_skin: Array, band: Array) -> tuple[Array, Array, Array]:
+def _plausible(over_skin: Array, band: Array, px_per_cm: float) -> tuple[Array, Array, Array]:
     """(S, S) bool for each sheet: pixels that may be it, by their colour."""
     luma = over_skin @ LUMA
+    near = cv2.distanceTransform((~band).astype(np.uint8), cv2.DIST_L2, 5) < _EDGE_CM * px_per_cm
     safe = np.log(np.maximum(over_skin, 1e-3))
     pale = (safe[..., 0] - safe[..., 1] < _RED) & (luma > _DARKEST) & (luma < _BRIGHTEST)
-    return pale & band, pale & ~band & (luma > 2 * _DARKEST), (luma < _DARK) & ~band
+    return pale & band, pale & ~band & (luma > 2 * _DARKEST), (luma < _DARK) & ~near
 
 
 def _sheet_points(model: ShapeModel, values: Array) -> list[Array]:
