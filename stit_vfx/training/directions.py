@@ -131,6 +131,6 @@ def _people() -> list[dict[str, Any]]:
 
 def _poses() -> list[dict[str, Any]]:
     return [
-        _direction("yaw", "Turn", {"pose": {"yaw": 5.0}}),
-        _direction("pitch", "Nod", {"pose": {"pitch": 4.5}}),
+        _direction("yaw", "Turn", {"pose": {"yaw": 10.0}}),
+        _direction("pitch", "Nod", {"pose": {"pitch": 7.0}}),
     ]
