@@ -94,7 +94,7 @@ def between_lips(
         near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
         carried = near & (_at_source(widely, flow) > 0.5)
         inside = inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px)
-    from_upper = inside & (_at_source(band, skull) > 0.5)
+    from_upper = inside & _closed(_at_source(band, skull) > 0.5, _SCRAP_CM * px)
     # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
     others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
     # The dark has no seams of its own: a smooth one hides those of pieces.
