@@ -29,6 +29,7 @@ _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have ru
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
+_THIN = 1.7  # frames are thinner than the reader's pixels: where it half sees one, there is one
 _FRAMES_SEEN = (0.02, 0.12)  # mean share of frames where they cross the bridge and the cheeks
 
 
@@ -68,7 +69,7 @@ class Layers:
         skin = fill(crop_code, _sure(face * (1 - hidden)))
         bare = covers[..., None] * skin + (1 - covers)[..., None] * backdrop
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
-        clean = _mixed(crop_code, 1 - hidden, bare)
+        clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
         worn = np.clip(_ratio(worn, 1 - standing), 0, 1)
         return cls(worn, standing, covers, _covers(face + worn, behind), hidden, unstood, clean, backdrop)
 
@@ -124,9 +125,10 @@ class Layers:
 
 def _shares(parts: Parts, zones: Zones) -> Array:
     """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
-    frames = parts.of("glasses") * _are_worn(parts.of("glasses"), zones.frames)
+    are_worn = _are_worn(parts.of("glasses"), zones.frames)
+    frames = np.clip(_THIN * parts.of("glasses"), 0, 1) * are_worn
     beard = parts.of("hair") * zones.beard
-    face = parts.of(*_FACE) + beard + parts.of("glasses") - frames
+    face = (parts.of(*_FACE) + parts.of("glasses") * (1 - are_worn)) * (1 - frames) + beard
     worn = frames + parts.of("hair", "hat") - beard
     # What labels say of the skull's middle and of the far side of the room counts less than the head's place.
     inside, far = zones.skull * parts.of("background"), zones.far * worn

@@ -11,8 +11,9 @@ from stit_vfx.shape.code import ShapeCode
 
 Array = np.ndarray
 
-# Degrees of the chart. A beard grows below the nose, and ends before the ears, where long hair hangs.
-_BEARD_TOP, _BEARD_SIDE, _SOFT = 4.0, 62.0, 9.0
+# Degrees of the chart. A beard grows below the nose, and ends before the ears, where long hair hangs, and
+# below the chin, where a collar may look like it.
+_BEARD_TOP, _BEARD_END, _BEARD_SIDE, _SOFT = 4.0, -54.0, 62.0, 9.0
 _BRIDGE = (4.5, (12.0, 22.0))  # half its width, from and to
 _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 
@@ -36,7 +37,7 @@ class Zones:
         """From chart points (S, S, 2) in degrees, far away off the face; the code in px of the picture."""
         across, up = np.abs(place_deg[..., 0]), place_deg[..., 1]
         on_face = across < 90
-        beard = _ramp(_BEARD_TOP - up) * _ramp(_BEARD_SIDE - across) * on_face
+        beard = _ramp(_BEARD_TOP - up) * _ramp(up - _BEARD_END) * _ramp(_BEARD_SIDE - across) * on_face
         bridge = (across < _BRIDGE[0]) & _within(up, _BRIDGE[1])
         cheek = _within(across, _CHEEK[0]) & _within(up, _CHEEK[1])
         skull, far = _around(code, place_deg.shape[:2])

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stit_vfx.shape.code import rotation_matrix
+from stit_vfx.shape.code import ShapeCode, rotation_matrix
 from stit_vfx.shape.flow import View, change_fields
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.turning import head_flow
+from stit_vfx.shape.zones import Zones
 
 SIZE = 192
 SKIN_COLOUR = np.full((SIZE, SIZE, 3), [0.5, 0.36, 0.3], np.float32)
@@ -96,3 +97,22 @@ def test_faces_seen_from_the_side_do_not_fold(model: ShapeModel, face, quad, yaw
     folded = (stretch(fields.flow) < 0) & skin & (fields.inside < 0.02)
     assert skin.sum() > 2000
     assert folded.sum() < 0.005 * skin.sum()
+
+
+def test_hair_on_the_chin_is_a_beard_and_hair_elsewhere_is_not() -> None:
+    """Softly: below the nose, before the ears, above the collar, and nowhere off the face."""
+    places = np.array([[[0.0, -38.0], [0.0, 20.0], [70.0, -20.0], [0.0, -57.0], [-1e4, -1e4]]])
+    code = ShapeCode(np.zeros(1), np.zeros(1), np.eye(3), 9.0, np.array([2.0, 0.0]))
+    assert Zones.of(places, code).beard.tolist() == [[1, 0, 0, 0, 0]]
+    up = np.stack([np.zeros(400), np.linspace(-60, 10, 400)], 1)[None]
+    assert np.abs(np.diff(Zones.of(up, code).beard)).max() < 0.05
+
+
+def test_the_skull_is_where_the_head_is_and_hair_ends_beside_it() -> None:
+    code = ShapeCode(np.zeros(1), np.zeros(1), np.eye(3), 4.0, np.array([96.0, 96.0]))
+    zones = Zones.of(np.full((SIZE, SIZE, 2), -1e4), code)
+    assert zones.skull[86, 96] == 1
+    assert zones.skull[86, 96 + 32] == 0  # eight centimetres to the side: an ear, or wall
+    assert zones.far[86, 96 + 40] == 0
+    assert zones.far[86, 96 + 80] == 1
+    assert zones.far[190, 96] == 0  # long hair may fall
