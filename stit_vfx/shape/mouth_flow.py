@@ -37,7 +37,7 @@ _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
 _DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
-_SHADED_OWN = 0.35  # what other frames show is shaded already
+_SHADED_OWN = 0.2  # what other frames show is shaded already
 _UNDER_LIP, _OVER_LIP = (0.25, 0.50), (0.65, 0.22)  # light left right at the lips, and how far they shade, cm
 
 
