@@ -71,7 +71,7 @@ def _padded(picture: Array, height: int) -> Array:
     return np.pad(picture, ((0, height - picture.shape[0]), (0, 4), (0, 0)))
 
 
-def difference8(a_code: Array, b_code: Array, *, gain: float = 8.0) -> Array:
+def difference8(a_code: Array, b_code: Array, *, gain: float = 3.0) -> Array:
     """(H, W, 3) uint8: grey where two pictures agree, their difference amplified."""
     return np.rint(np.clip(0.5 + gain * (b_code - a_code), 0, 1) * 255).astype(np.uint8)
 
