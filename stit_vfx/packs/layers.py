@@ -26,6 +26,7 @@ _FACE = ("skin", "brow", "eye", "lips", "mouth", "neck")
 _STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
+_RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
@@ -58,7 +59,8 @@ class Layers:
         """From a crop (S, S, 3) code and what it shows, with edges where the crop has them (`to_edges`)."""
         face, behind, worn, standing = np.moveaxis(_shares(parts, zones), 2, 0)
         spill = max(1, round(_SPILL * len(crop_code)))
-        covers = _covers(face, behind)
+        rim = max(1, round(_RIM * len(crop_code)))
+        covers = _grown(_covers(face, behind), rim)
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         spilt = _grown(1 - behind, spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
@@ -71,7 +73,16 @@ class Layers:
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
         clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
         worn = np.clip(_ratio(worn, 1 - standing), 0, 1)
-        return cls(worn, standing, covers, _covers(face + worn, behind), hidden, unstood, clean, backdrop)
+        return cls(
+            worn,
+            standing,
+            covers,
+            _grown(_covers(face + worn, behind), rim),
+            hidden,
+            unstood,
+            clean,
+            backdrop,
+        )
 
     def moved(self, flow: Array) -> tuple[Array, Array]:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""

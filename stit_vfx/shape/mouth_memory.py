@@ -159,7 +159,8 @@ def upper_teeth(over_skin: Array, mouth: Array, px_per_cm: float) -> Array:
     bright = inside & (luma > max(_BRIGHT * np.percentile(luma[inside], 92), _DARKEST / 2)) & (red < _RED)
     gap = max(1, round(_BAND_GAP_CM * px_per_cm))
     # The brightest of the next few pixels down a column: a gap is where none of them is a tooth.
-    ahead = np.stack([np.pad(bright[k:], ((0, k), (0, 0))) for k in range(gap + 1)]).any(0)
+    steps = range(min(gap + 1, len(bright)))  # a slit may be lower than a gap
+    ahead = np.stack([np.pad(bright[k:], ((0, k), (0, 0))) for k in steps]).any(0)
     begun = np.cumsum(bright, 0) > 0
     late = np.cumsum(inside & ~begun, 0) > 3.5 * gap  # dark for so long: no upper teeth in this column
     ended = np.cumsum(begun & ~ahead, 0) > 0

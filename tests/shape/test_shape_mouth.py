@@ -173,6 +173,13 @@ def test_upper_teeth_end_at_the_gap_below_them() -> None:
     assert not band[26:].any()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_slit_lower_than_a_gap_has_no_teeth_and_no_trouble(rows) -> None:
+    mouth = np.zeros((40, 60), bool)
+    mouth[20 : 20 + rows, 10:50] = True
+    assert not upper_teeth(np.full((40, 60, 3), 0.02, np.float32), mouth, 18.7)[~mouth].any()
+
+
 def test_no_lower_teeth_are_made_up(model, closed, smiling, quad) -> None:
     """Painted lower teeth made a pale beak behind the lower lip; the dark is safer."""
     plate = picture(model, view_of(model, closed, quad))
