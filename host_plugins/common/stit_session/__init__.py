@@ -14,8 +14,18 @@ This folder is copied whole into each plug-in's package; it imports nothing from
 
 from .engine import EngineCommand, find_engine
 from .environment import clean_environment
+from .jobs import (
+    Direction,
+    command_text,
+    directions,
+    edit_of,
+    edits_of,
+    frame_range,
+    run_words,
+    write_job,
+)
 from .lines import Event
-from .probe import EngineInfo, ask, doctor, probe
+from .probe import EngineInfo, Question, ask, doctor, probe
 from .session import FINAL_STATES, RUNNING_STATES, Graces, Session
 from .story import Notice, Progress
 from .trouble import EngineError, EngineMissing, EngineUnfit, Trouble
@@ -23,6 +33,7 @@ from .trouble import EngineError, EngineMissing, EngineUnfit, Trouble
 __all__ = [
     "FINAL_STATES",
     "RUNNING_STATES",
+    "Direction",
     "EngineCommand",
     "EngineError",
     "EngineInfo",
@@ -32,11 +43,19 @@ __all__ = [
     "Graces",
     "Notice",
     "Progress",
+    "Question",
     "Session",
     "Trouble",
     "ask",
     "clean_environment",
+    "command_text",
+    "directions",
     "doctor",
+    "edit_of",
+    "edits_of",
     "find_engine",
+    "frame_range",
     "probe",
+    "run_words",
+    "write_job",
 ]

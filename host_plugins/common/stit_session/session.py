@@ -19,7 +19,7 @@ from .engine import EngineCommand
 from .environment import clean_environment
 from .lines import Event, LineSplitter, parse_event, readable
 from .processes import kill_group, spawn, terminate_group
-from .story import Notice, Progress, Story, Verdict
+from .story import Notice, Progress, Story, Verdict, Version
 from .trouble import EngineMissing, Trouble
 
 LOG_LINES = 400
@@ -104,7 +104,7 @@ class Session:
         try:
             self._process = spawn(self.command_line, env=self._env, cwd=self._cwd, stdin=subprocess.PIPE)
         except (OSError, ValueError) as error:
-            raise EngineMissing(_not_started(self.command_line[0], self._cwd, error)) from error
+            raise EngineMissing(not_started(self.command_line[0], self._cwd, error)) from error
         self._started_s = self._heard_s = self._clock()
         for read in (self._read_events, self._read_log):
             self._readers.append(threading.Thread(target=read, daemon=True, name="stit-reader"))
@@ -198,6 +198,11 @@ class Session:
     def hello(self) -> Event | None:
         """The engine's greeting: engine, proto, caps, pid, device."""
         return self._story.hello
+
+    @property
+    def protocol(self) -> Version | None:
+        """(major, minor) of the engine's protocol, once it said hello."""
+        return self._story.protocol
 
     @property
     def result(self) -> Event | None:
@@ -397,7 +402,8 @@ def _block_sigpipe() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
 
 
-def _not_started(program: str, cwd: str | None, error: Exception) -> Trouble:
+def not_started(program: str, cwd: str | None, error: Exception) -> Trouble:
+    """Why the system did not start a program."""
     if isinstance(error, FileNotFoundError) and cwd is not None and not os.path.isdir(cwd):
         return Trouble("STIT-H102", "the folder to run in is not there", where=cwd, exit_status=4)
     said = getattr(error, "strerror", None) or str(error)
