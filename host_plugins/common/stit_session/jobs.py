@@ -17,6 +17,7 @@ from .probe import ask
 from .processes import WINDOWS
 
 SCHEMA = "stit.job/1"
+DIGITS = 6
 # Half of the last digit that is written: a key is left out if the line without it is this near.
 TOLERANCE = 5e-7
 
@@ -57,7 +58,7 @@ def edits_of(strengths: Mapping[str, Mapping[int, float]]) -> List[Dict[str, Any
     (and its result is the plate, bit for bit).
     """
     moving = [
-        name for name, samples in strengths.items() if any(round(value, 6) for value in samples.values())
+        name for name, samples in strengths.items() if any(round(value, DIGITS) for value in samples.values())
     ]
     return [edit_of(name, strengths[name]) for name in moving or list(strengths)[:1]]
 
@@ -67,10 +68,15 @@ def edit_of(direction: str, samples: Mapping[int, float]) -> Dict[str, Any]:
     frames = sorted(samples)
     if not frames:
         raise ValueError("no samples of {!r}".format(direction))
-    values = [round(float(samples[frame]), 6) + 0.0 for frame in frames]
-    if min(values) == max(values):
-        return {"direction": direction, "strength": values[0]}
-    return {"direction": direction, "keys": {str(frame): value for frame, value in _corners(frames, values)}}
+    values = [float(samples[frame]) for frame in frames]
+    if round(min(values), DIGITS) == round(max(values), DIGITS):
+        return {"direction": direction, "strength": _rounded(values[0])}
+    keys = {str(frame): _rounded(value) for frame, value in _corners(frames, values)}
+    return {"direction": direction, "keys": keys}
+
+
+def _rounded(value: float) -> float:
+    return round(value, DIGITS) + 0.0  # -0.0 is 0.0
 
 
 def _corners(frames: Sequence[int], values: Sequence[float]) -> List[tuple[int, float]]:

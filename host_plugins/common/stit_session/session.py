@@ -92,6 +92,7 @@ class Session:
         self._heard_s = 0.0
         self._cancel_s: float | None = None
         self._end_s: float | None = None
+        self._refused_s: float | None = None
         self._kill_now = False
         self.garbage_lines = 0
 
@@ -147,7 +148,7 @@ class Session:
         with self._lock:
             if self._verdict is not None:
                 return self._verdict.state
-            if self._cancel_s is not None:
+            if self._cancel_s is not None or self._refused_s is not None:
                 return "cancelling"
             started = self._story.hello is not None
             patience_s = self._graces.silence if started else self._graces.hello
@@ -265,6 +266,8 @@ class Session:
             self._story.take(event, now_s)
             if self._story.end is not None and self._end_s is None:
                 self._end_s = now_s
+            if self._story.refused and self._refused_s is None:
+                self._refused_s = now_s
             self._events.append(event)
 
     def _read_log(self) -> None:
@@ -325,8 +328,8 @@ class Session:
     def _stop_since(self) -> float | None:
         if self._cancel_s is not None:
             return self._cancel_s
-        if self._story.refused:
-            return self._heard_s
+        if self._refused_s is not None:
+            return self._refused_s
         if self._end_s is not None and self._clock() - self._end_s >= self._graces.linger:
             # It had its time: no more asking.
             return self._end_s + self._graces.linger - self._graces.ask
@@ -350,9 +353,6 @@ class Session:
             if verdict.trouble is not None:
                 self._trouble = verdict.trouble.with_log(list(self._log)[-50:])
             self._verdict = verdict
-        for reader, pipe in zip(self._readers, (process.stdout, process.stderr)):
-            if not reader.is_alive():
-                _close(pipe)
         self._finished.set()
 
 
@@ -366,15 +366,16 @@ def _protocol_words(args: Sequence[str]) -> List[str]:
 
 
 def _chunks(pipe: Any) -> Any:
-    """Bytes from a pipe as they come, until its last writer is gone."""
-    while pipe is not None:
+    """Bytes from a pipe as they come, until its last writer is gone; then it is closed."""
+    data = b"?"
+    while pipe is not None and data:
         try:
             data = os.read(pipe.fileno(), 65_536)
         except (OSError, ValueError):
-            return
-        if not data:
-            return
-        yield data
+            data = b""
+        if data:
+            yield data
+    _close(pipe)
 
 
 def _ask_to_stop(process: subprocess.Popen[bytes]) -> None:
