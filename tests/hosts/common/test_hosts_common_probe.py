@@ -13,6 +13,7 @@ from stit_session import (
     EngineCommand,
     EngineMissing,
     EngineUnfit,
+    Graces,
     Question,
     Session,
     ask,
@@ -188,3 +189,15 @@ def test_the_real_engines_refusals_reach_the_dialog(
     assert session.error is not None
     assert session.error.code == code
     assert session.log_tail(1) == [session.error.text]
+
+
+def test_the_real_engine_stops_when_it_is_asked_to(real: Any, tmp_path: Path) -> None:
+    # It looks at the wish first when torch is imported, which takes its time on a busy machine.
+    session = Session(REAL, ["demo", "--out", str(tmp_path)], env=real, graces=Graces(ask=100)).start()
+    while not session.hello and not session.wait(0.01):
+        pass
+    session.cancel()
+    assert session.wait(100)
+    # 130 of its own accord: no signal was needed.
+    assert (session.state, session.exit_status, session.returncode) == ("cancelled", 130, 130)
+    assert session.poll()[-1]["reason"] == "command"
