@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stit_session import Direction, edit_of, edits_of, frame_range, run_words, write_job
 from stit_session.jobs import _direction
@@ -16,7 +16,7 @@ from stit_vfx.cli.run import command as run_command
 from stit_vfx.job import Edit, Job
 from stit_vfx.plate.sequence import parse_frames
 
-FRAMES = st.integers(-2000, 9000)
+FRAMES = st.integers(-500, 1500)
 STRENGTHS = st.floats(-1, 1)
 
 
@@ -24,6 +24,7 @@ def as_the_engine_reads_it(edit: Dict[str, object]) -> Edit:
     return Edit.model_validate_json(json.dumps(edit))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(FRAMES, STRENGTHS, min_size=1, max_size=60))
 def test_keys_give_back_every_sample(samples: Dict[int, float]) -> None:
     edit = as_the_engine_reads_it(edit_of("smile", samples))
@@ -31,6 +32,7 @@ def test_keys_give_back_every_sample(samples: Dict[int, float]) -> None:
         assert edit.at(frame) == pytest.approx(value, abs=1.01e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FRAMES, STRENGTHS), min_size=2, max_size=6, unique_by=lambda key: key[0]))
 def test_straight_lines_need_no_more_keys_than_they_have_corners(corners: List[object]) -> None:
     made = Edit.model_validate_json(
@@ -60,6 +62,7 @@ def test_what_is_zero_everywhere_is_left_out_but_a_job_has_an_edit() -> None:
     assert edits_of({}) == []
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(-300, 300), min_size=1, max_size=40))
 def test_a_frame_range_is_read_by_the_engine_as_the_same_frames(frames: set[int]) -> None:
     assert parse_frames(frame_range(frames)) == tuple(sorted(frames))

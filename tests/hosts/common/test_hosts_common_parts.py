@@ -35,6 +35,7 @@ KINDS = st.sampled_from(
 FIELDS = st.dictionaries(NAMES, VALUES, max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40)), st.integers(1, 60))
 def test_lines_do_not_depend_on_how_the_bytes_come(chunks: List[bytes], limit: int) -> None:
     splitter = LineSplitter(limit)
@@ -45,6 +46,7 @@ def test_lines_do_not_depend_on_how_the_bytes_come(chunks: List[bytes], limit: i
     assert splitter.rest() == b""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_parser_raise(line: bytes) -> None:
     event = parse_event(line)
