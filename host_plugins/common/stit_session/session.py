@@ -18,6 +18,7 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Sequen
 from .engine import EngineCommand
 from .environment import clean_environment
 from .lines import Event, LineSplitter, parse_event, readable
+from .outputs import any_frame
 from .processes import kill_group, spawn, terminate_group
 from .story import Notice, Progress, Story, Verdict, Version
 from .trouble import EngineMissing, Trouble
@@ -57,8 +58,8 @@ class Session:
     """An engine process and all that it says. Make one per run; threads of the host may share it.
 
     `args`: the words after the engine's name, such as ("run", "job.json"); the protocol's flags are added.
-    `env`: the whole environment (default: `clean_environment()`). `expects`: kinds of outputs without which
-    the run has not succeeded, such as ("comp", "matte").
+    `env`: the whole environment (default: `clean_environment()`). `expects`: kinds of outputs, such as
+    ("comp", "matte"), that must be named and on disk, or the run has failed.
     """
 
     def __init__(
@@ -349,7 +350,9 @@ class Session:
         _close(process.stdin)
         with self._lock:
             stopped = self._cancel_s is not None
-            verdict = self._story.verdict(process.returncode, stopped=stopped, expects=self._expects)
+            verdict = self._story.verdict(
+                process.returncode, stopped=stopped, expects=self._expects, is_there=any_frame
+            )
             if verdict.trouble is not None:
                 self._trouble = verdict.trouble.with_log(list(self._log)[-50:])
             self._verdict = verdict

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .lines import Event
 from .processes import how_it_ended
@@ -154,19 +154,31 @@ class Story:
             and isinstance(output.get("path"), str)
         ]
 
-    def verdict(self, returncode: int | None, *, stopped: bool, expects: Sequence[str] = ()) -> Verdict:
-        """How the run ended. `stopped`: we asked it to stop, or ended it; `expects`: kinds of outputs."""
+    def verdict(
+        self,
+        returncode: int | None,
+        *,
+        stopped: bool,
+        expects: Sequence[str] = (),
+        is_there: Callable[[str], bool] = lambda _path: True,
+    ) -> Verdict:
+        """How the run ended. `stopped`: we asked it to stop, or ended it; `expects`: kinds of outputs.
+
+        `is_there`: looks at the disk for an output's path.
+        """
         if self.refused:
             return _failed(self._stranger())
         if self.hello is not None and self.end is not None:
-            return self._told_end(self.end, returncode, expects)
+            verdict = self._told_end(self.end, returncode)
+            lacking = self._lacking(expects, is_there) if verdict.state == "done" else None
+            return verdict if lacking is None else _failed(lacking)
         if stopped:
             return Verdict("cancelled", 130)
         if self.hello is None:
             return _failed(_no_engine(returncode), state="crashed")
         return _failed(self._crash(returncode), state="crashed")
 
-    def _told_end(self, end: Mapping[str, Any], returncode: int | None, expects: Sequence[str]) -> Verdict:
+    def _told_end(self, end: Mapping[str, Any], returncode: int | None) -> Verdict:
         status, told = end.get("status"), whole(end.get("exit"))
         if status == "cancelled":
             return Verdict("cancelled", 130)
@@ -178,13 +190,22 @@ class Story:
             what = "the engine says it is done, and then ends {}".format(how_it_ended(returncode))
             hint = "Run it again: what is on disk and whole is not computed twice"
             return _failed(Trouble("STIT-H107", what, hint=hint, exit_status=returncode))
-        missing = [kind for kind in expects if kind not in {output["kind"] for output in self.outputs}]
+        partial = status == "partial"
+        return Verdict("done", 5 if partial else 0, partial=partial)
+
+    def _lacking(self, expects: Sequence[str], is_there: Callable[[str], bool]) -> Trouble | None:
+        named = {output["kind"]: output["path"] for output in self.outputs}
+        missing = [kind for kind in expects if kind not in named]
         if missing:
             what = "the engine says it is done, but made no {}".format(" and no ".join(missing))
             hint = "Look at the engine's log; this is a fault of the engine"
-            return _failed(Trouble("STIT-H106", what, hint=hint))
-        partial = status == "partial"
-        return Verdict("done", 5 if partial else 0, partial=partial)
+            return Trouble("STIT-H106", what, hint=hint)
+        away = [kind for kind in expects if not is_there(named[kind])]
+        if away:
+            what = "the engine says it has written the {}, but no such file is there".format(away[0])
+            hint = "If the engine runs in a container or elsewhere, it must see folders under the same names"
+            return Trouble("STIT-H106", what, where=named[away[0]], hint=hint, exit_status=4)
+        return None
 
     def _why(self, exit_status: int | None) -> Trouble:
         """The error that ended the run."""

@@ -78,7 +78,9 @@ def test_no_story_makes_it_raise_or_run_backwards(told: Any, returncode: Any, st
         assert story.progress.eta_s is None or story.progress.eta_s >= 0
     assert fractions == sorted(fractions)
     assert fractions[-1] <= 1
-    verdict = story.verdict(returncode, stopped=stopped, expects=("comp",))
+    there = sum(len(fields) for _, fields in told) % 3 != 0
+    expects = ("comp",)
+    verdict = story.verdict(returncode, stopped=stopped, expects=expects, is_there=lambda path: there)
     assert verdict.state in ("done", "failed", "cancelled", "crashed")
     assert (verdict.trouble is None) == (verdict.state in ("done", "cancelled"))
     assert (verdict.exit_status == 0) == (verdict.state == "done" and not verdict.partial)
@@ -87,6 +89,7 @@ def test_no_story_makes_it_raise_or_run_backwards(told: Any, returncode: Any, st
         assert verdict.trouble.dialog()
     if verdict.state == "done":
         assert "comp" in [output["kind"] for output in story.outputs]
+        assert there
 
 
 @pytest.mark.parametrize(

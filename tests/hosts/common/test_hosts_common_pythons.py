@@ -62,7 +62,7 @@ def test_a_session_runs_in_each_python(tmp_path: Path, version: str) -> None:
     if found is None:
         pytest.skip("Python {} is not on this machine".format(version))
     hello = {"ev": "hello", "proto": "1.0", "engine": "stit_vfx 0.1.0"}
-    result = {"ev": "result", "outputs": [{"kind": "comp", "path": "a.####.exr"}]}
+    result = {"ev": "result", "outputs": [{"kind": "comp", "path": str(HERE / "conftest.py")}]}
     end = {"ev": "end", "status": "ok", "exit": 0}
     (tmp_path / "script.json").write_text(json.dumps([["say", event] for event in (hello, result, end)]))
     code = (

@@ -107,7 +107,7 @@ def test_a_good_run_is_done_and_names_its_outputs(ended: Callable[..., Session])
     }
     warning = {"ev": "log", "level": "warning", "code": "STIT-W302", "msg": "guessed", "frame": 1001}
     done = {"ev": "frame", "frame": 1001, "status": "ok", "outputs": []}
-    session = ended(*said(HELLO, told, warning, done, RESULT, END), expects=("comp", "matte"))
+    session = ended(*said(HELLO, told, warning, done, RESULT, END))
     assert (session.state, session.exit_status, session.returncode) == ("done", 0, 0)
     assert session.error is None
     assert session.outputs == OUTPUTS
@@ -397,6 +397,23 @@ def test_done_without_what_was_asked_for_is_a_failure(
     assert (session.state, session.exit_status) == ("failed", 1)
     assert session.error is not None
     assert (session.error.code, session.outputs) == ("STIT-H106", [])
+
+
+@pytest.mark.parametrize("pattern", ["a.####.exr", "a.%04d.exr", "a.1001.exr"])
+def test_what_is_named_must_be_on_disk(ended: Callable[..., Session], tmp_path: Path, pattern: str) -> None:
+    outputs = [{"kind": kind, "path": str(tmp_path / kind / pattern)} for kind in ("comp", "matte")]
+    steps = said(HELLO, {"ev": "result", "outputs": outputs}, END)
+    (tmp_path / "comp").mkdir()
+    (tmp_path / "comp" / "a.1001.exr").touch()
+    assert ended(*steps, expects=("comp",)).state == "done"
+    session = ended(*steps, expects=("comp", "matte"))
+    assert (session.state, session.exit_status) == ("failed", 4)
+    assert session.error is not None
+    assert (session.error.code, session.error.where) == ("STIT-H106", str(tmp_path / "matte" / pattern))
+    (tmp_path / "matte").mkdir()
+    (tmp_path / "matte" / "a.1001.exr.tmp").touch()
+    (tmp_path / "matte" / "aX1001.exr").touch()
+    assert ended(*steps, expects=("matte",)).state == "failed"
 
 
 def test_failed_without_a_word_is_still_an_error_with_text(ended: Callable[..., Session]) -> None:
