@@ -89,7 +89,6 @@ class Session:
         self._finished = threading.Event()
         self._verdict: Verdict | None = None
         self._trouble: Trouble | None = None
-        self._started_s = 0.0
         self._heard_s = 0.0
         self._cancel_s: float | None = None
         self._end_s: float | None = None
@@ -107,7 +106,7 @@ class Session:
             self._process = spawn(self.command_line, env=self._env, cwd=self._cwd, stdin=subprocess.PIPE)
         except (OSError, ValueError) as error:
             raise EngineMissing(not_started(self.command_line[0], self._cwd, error)) from error
-        self._started_s = self._heard_s = self._clock()
+        self._heard_s = self._clock()
         for read in (self._read_events, self._read_log):
             self._readers.append(threading.Thread(target=read, daemon=True, name="stit-reader"))
         for thread in (*self._readers, threading.Thread(target=self._watch, daemon=True, name="stit-watch")):
@@ -348,10 +347,13 @@ class Session:
 
     def _conclude(self, process: subprocess.Popen[bytes]) -> None:
         _close(process.stdin)
+        # Outside of the lock: a look at a slow share must not hold up the host's drawing of the state.
+        expected = [output["path"] for output in self.outputs if output["kind"] in self._expects]
+        there = {path for path in expected if any_frame(path)}
         with self._lock:
             stopped = self._cancel_s is not None
             verdict = self._story.verdict(
-                process.returncode, stopped=stopped, expects=self._expects, is_there=any_frame
+                process.returncode, stopped=stopped, expects=self._expects, is_there=there.__contains__
             )
             if verdict.trouble is not None:
                 self._trouble = verdict.trouble.with_log(list(self._log)[-50:])
