@@ -307,7 +307,7 @@ def test_a_flood_on_stderr_neither_blocks_the_engine_nor_fills_the_memory(
 
 
 def test_a_progress_bar_on_stderr_is_a_line_each_time_it_is_drawn(ended: Callable[..., Session]) -> None:
-    session = ended(*said(HELLO), ["err", "10%\r20%\r\xff\x1b[K30%"], *said(END))
+    session = ended(*said(HELLO), ["err", ""], ["err", "10%\r20%\r\xff\x1b[K30%"], *said(END))
     assert session.log_tail() == ["10%", "20%", "\\xff [K30%"]
 
 
