@@ -459,14 +459,15 @@ def test_an_installed_copy_stands_on_its_own(tmp_path: Path) -> None:
     code = (
         "import sys, importlib.util as u; s = u.spec_from_file_location('x_x_y', {!r})\n"
         "m = u.module_from_spec(s); sys.modules['x_x_y'] = m; s.loader.exec_module(m)\n"
-        "import stit_session; print(stit_session.__file__); print(*m.NODE_CLASS_MAPPINGS)"
+        "import stit_session; print(stit_session.__file__, sys.path[-1]); print(*m.NODE_CLASS_MAPPINGS)"
     ).format(str(target / "__init__.py"))
     run = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=str(tmp_path)
     )
     assert run.returncode == 0, run.stderr
     place, names = run.stdout.splitlines()
-    assert place.startswith(str(target / "vendor"))
+    # Last on the path, so that it hides nothing of ComfyUI's.
+    assert place.split() == [str(target / "vendor" / "stit_session" / "__init__.py"), str(target / "vendor")]
     assert names == "StitLoadPlate StitDirection StitFaceEdit StitMatte StitFrame"
 
 
