@@ -76,8 +76,9 @@ def sequencer_space_names() -> List[str]:
 def scene_linear_name() -> str:
     """The config's scene-linear space as strips call it; empty where Blender does not tell."""
     space = getattr(bpy.data, "colorspace", None)
-    if space is not None and getattr(space, "working_space", ""):
-        return str(space.working_space)
+    working = getattr(space, "working_space", None)
+    if working:
+        return str(working)
     names = sequencer_space_names()
     return next((name for name in LINEAR_NAMES if name in names), "")
 

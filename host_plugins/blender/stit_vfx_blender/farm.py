@@ -5,6 +5,7 @@ Finds the add-on if it is installed, else takes the one that this file lies in. 
 
 import os
 import sys
+from typing import Any
 
 import addon_utils
 import bpy
@@ -12,7 +13,7 @@ import bpy
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def _addon():
+def _addon() -> Any:
     """The add-on's module, enabled."""
     enabled = [addon.module for addon in bpy.context.preferences.addons]
     names = [name for name in enabled if name.split(".")[-1].startswith("stit_vfx")]
@@ -23,7 +24,7 @@ def _addon():
     return sys.modules[names[0]]
 
 
-def main():
+def main() -> None:
     """Run the add-on's batch door with the words after `--`."""
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     status = _addon().batch.main(words)

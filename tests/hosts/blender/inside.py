@@ -3,7 +3,7 @@
     blender -b --factory-startup --python inside.py -- TASK.json
     python inside.py TASK.json
 
-TASK: {addon, engine, out, plate | movie, start, trim: [from head, from tail], sliders, keys, settings, do, blend}.
+TASK: {addon, engine, out, plate | movie, start, trim: [from head, from tail], sliders, keys, settings, do}.
 The answer is `answer.json` in `out`.
 """
 
@@ -14,8 +14,8 @@ import sys
 import time
 import traceback
 
-import addon_utils
-import bpy
+import bpy  # isort: skip  in a wheel it has to be first: it is what makes the others known
+import addon_utils  # isort: skip
 
 
 def enable(task):
