@@ -51,6 +51,8 @@ def cook(job: Job, folder: str, *, device: str = "auto") -> Shot:
         LOG.warning("STIT: %s (%s)", notice.text, notice.code)
     result: Any = session.result or {}
     notes = [note for note in result.get("notes") or [] if isinstance(note, str)]
+    for line in (_path(session, "comp"), _path(session, "matte"), *notes):
+        LOG.info("STIT: %s", line)
     return {
         "job": job,
         "folder": folder,
