@@ -177,10 +177,10 @@ def render_plate(
 
 
 def show_cook(
-    node: nuke.Node, comp: str, matte: str, first: int, last: int, *, raw: bool, space: str
+    node: nuke.Node, comp: str, matte: str, span: Tuple[int, int], *, raw: bool, space: str
 ) -> None:
     """Point the inner Reads at a version."""
-    (first, last) = span
+    first, last = span
     knobs = {"first": first, "last": last, "origfirst": first, "origlast": last}
     put_inside(node, "Edit", file=comp, **knobs, raw=raw)
     if not raw:

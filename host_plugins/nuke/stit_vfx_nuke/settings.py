@@ -40,7 +40,7 @@ class Colour(NamedTuple):
 
     @property
     def flag(self) -> str | None:
-        """The engine's --ocio. A stock config's bare name is known to Nuke alone; paths and ocio:// are not."""
+        """The engine's --ocio: a path or ocio://. Bare names of stock configs are known to Nuke alone."""
         general = "/" in self.config or "\\" in self.config
         return self.config if self.ocio and general else None
 
