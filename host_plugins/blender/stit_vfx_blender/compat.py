@@ -106,7 +106,7 @@ def use_space(strip: Any, name: str) -> bool:
 def refresh(scene: Any, strip: Any) -> None:
     """Drop what Blender keeps of a strip's pictures: 5.0 shows an overwritten file as it was."""
     if hasattr(strip, "invalidate_cache"):
-        for kind in ("RAW", "PREPROCESSED", "COMPOSITE"):
+        for kind in ("RAW", "COMPOSITE"):
             strip.invalidate_cache(kind)
 
 

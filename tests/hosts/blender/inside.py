@@ -160,4 +160,5 @@ def main():
         json.dump(answer, file, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()
