@@ -36,7 +36,8 @@ def unregister() -> None:
     for command in _commands:
         bpy.utils.unregister_cli_command(command)
     _commands.clear()
-    bpy.app.handlers.load_pre.remove(tasks.stop_all)
+    if tasks.stop_all in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.remove(tasks.stop_all)
     panel.unregister()
     props.unregister()
     for each in reversed(CLASSES):

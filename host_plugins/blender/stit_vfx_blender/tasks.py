@@ -262,6 +262,7 @@ def _redraw() -> None:
                 area.tag_redraw()
 
 
+@bpy.app.handlers.persistent
 def stop_all(*_ignored: Any) -> None:
     """Another file is opened, or the add-on goes: end every run. Frames on disk stay."""
     for run in runs.values():

@@ -80,7 +80,6 @@ def side():
             with bpy.context.temp_override(window=window, area=area):
                 bpy.ops.screen.screen_full_area(use_hide_panels=False)
 
-
     if TASK.get("tall") == "PROPERTIES":
         window, area = areas("PROPERTIES")[0]
         with bpy.context.temp_override(window=window, area=area):
@@ -118,7 +117,7 @@ def end():
     bpy.ops.wm.quit_blender()
 
 
-STEPS = [set_up, fill, side, tab, lambda: picture("ready")]
+STEPS = [set_up, fill, side, tab, None, lambda: picture("ready")] + [None] * TASK.get("linger", 0)
 for word in TASK["press"]:
     STEPS += [lambda word=word: press(word), over, None, lambda word=word: picture(word + "_done")]
 STEPS.append(end)
