@@ -19,7 +19,8 @@ NEEDED = ("xvfb-run", "xdotool", "import")
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_button_cooks_while_the_window_lives_and_the_panel_is_drawn(executable, engine, plate, tmp_path):
-    if missing := [name for name in NEEDED if shutil.which(name) is None]:
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing:
         pytest.skip(f"not on this machine: {', '.join(missing)}")
     pictures = Path(os.environ.get("STIT_PICTURES", tmp_path))
     pictures.mkdir(parents=True, exist_ok=True)
