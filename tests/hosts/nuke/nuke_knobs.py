@@ -15,7 +15,7 @@ _OWN = {
     "Switch": "which",
     "Copy": "from0 to0 from1 to1 from2 to2 from3 to3 bbox channels mix",
     "Crop": "box softness reformat intersect crop",
-    "Merge2": "operation mix bbox Achannels Bchannels output maskChannelInput invert_mask also_merge metainput",
+    "Merge2": "operation mix bbox Achannels Bchannels output maskChannelInput invert_mask also_merge",
     "Keymix": "channels maskChannel invertMask mix bbox",
     "Blur": "channels size filter quality crop mix maskChannelInput invert_mask",
     "Dilate": "channels size",

@@ -1,8 +1,8 @@
 """Computes what a gizmo puts out, pixel by pixel, for the few node classes that ours are made of.
 
-Not Nuke: what its reference says of these nodes, in double precision. A picture is a list of pixels, a pixel a
-mapping of channels; blur and dilate are not computed (their sizes are 0 in the tests). Expressions are handed
-to Tcl's `expr`, whose `?:`, `&&` and functions read alike.
+Not Nuke: what its reference says of these nodes, in double precision. A picture is a list of pixels, a pixel
+maps channels to numbers; blur and dilate are not computed (their sizes are 0 in the tests). Expressions are
+handed to Tcl's `expr`, whose `?:`, `&&` and functions read alike.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ if words[0] == "faces":
     answer({"faces": [{"id": 0, "frames": "1001-1002", "box": [10, 20, 30, 40]}], "seen": words})
 if words[0] in ("gc", "submit"):
     answer({"words": words})
-say("hello", engine="stit_vfx 0.0.0", proto="stit-events/1.0", caps=[])
+say("hello", engine="stit_vfx 0.0.0", proto="1.0", caps=[])
 if how == "crash":
     os._exit(11)
 if how == "face":
@@ -57,7 +57,8 @@ else:
     (folder / "provenance.json").write_text("{}")
     kinds = ("comp", "matte")
     outputs = [
-        {"kind": kind, "path": str(folder / kind / "x.####.exr"), "frames": "1001-1002"} for kind in kinds
+        {"kind": kind, "path": str(folder / kind / (job["shot"] + ".####.exr")), "frames": "1001-1002"}
+        for kind in kinds
     ]
     say("result", outputs=outputs, version="v001")
 say("end", status="ok", exit=0)

@@ -132,9 +132,13 @@ def test_renaming_a_knob_in_the_gizmo_is_caught(world: World, knob: str) -> None
         world.node = world.nuke.add(from_gizmo(renamed, "StitFaceEdit1"))
         assert world.buttons.sliders(world.node)[0] == "edit_grin"  # data: it is another direction, no fault
         return
-    with pytest.raises(NameError):
+
+    def use() -> None:
         world.node = world.add(renamed)
         world.press("cook")
+
+    with pytest.raises(NameError):
+        use()
 
 
 def test_renaming_an_inner_node_is_caught(world: World) -> None:
