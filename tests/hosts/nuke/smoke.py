@@ -1,7 +1,7 @@
 """For whoever has a licence: does what we could not, and prints PASS or FAIL a line. No network.
 
 nuke -t tests/hosts/nuke/smoke.py              nodes, knobs, links, expressions, a frame of each gizmo
-nuke -t tests/hosts/nuke/smoke.py --engine     also cooks two frames of a picture of ours, as far as an engine goes
+nuke -t tests/hosts/nuke/smoke.py --engine     also asks your engine to cook
 
 The plug-in is taken from the project's folder. Scratch goes to a new temporary folder, whose name is printed.
 Exit status 0: all passed.
@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PLUGIN = os.path.join(ROOT, "host_plugins", "nuke")
 GIZMOS = ("StitFaceEdit", "StitMatte", "StitApply")
 TOLERANCE = 1e-5
-_failed = []
+_failed: list = []
 
 
 def check(name, true, told=""):
