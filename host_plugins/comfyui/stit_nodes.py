@@ -17,7 +17,20 @@ from .shared import EngineError, directions
 CATEGORY = "STIT VFX"
 PACK = "builtin"
 # What the built-in pack has, for when the engine cannot be asked. The list in a node is help, not a limit.
-KNOWN = ("smile", "age", "mouth_open", "eyes_closed", "brows_up", "frown", "pucker", "yaw", "pitch")
+KNOWN = (
+    *("smile", "mouth_open", "eyes_closed", "brows_up", "anger", "surprise", "frown", "pucker", "age"),
+    *(
+        "masculine",
+        "eye_size",
+        "nose_width",
+        "lip_fullness",
+        "jaw_width",
+        "face_width",
+        "chin_length",
+        "yaw",
+        "pitch",
+    ),
+)
 
 _asked: Dict[str, List[str]] = {}
 
