@@ -103,7 +103,9 @@ def test_the_engine_reads_the_job_as_it_was_meant():
 
 
 def test_strengths_stay_within_what_the_pack_allows():
-    assert _job({"eyes_closed": [-1.0] * 3})["edits"] == [{"direction": "eyes_closed", "strength": -0.4}]
+    edits = _job({"smile": [0.5] * 3, "frown": [-1.0, 0.2, 0.2]})["edits"]
+    assert edits[0] == {"direction": "smile", "strength": 0.5}
+    assert edits[1]["keys"]["1001"] == 0.0  # a frown cannot be less than none
 
 
 def test_sliders_at_zero_are_no_job():
