@@ -161,7 +161,8 @@ def _fields(
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
-    flow = lid_flow(flow, eye_flow, *curves, px_per_cm=px_per_cm)
+    brow = None if seen is None else seen.of("brow")
+    flow = lid_flow(flow, eye_flow, *curves, px_per_cm=px_per_cm, brow=brow)
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
     between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)
     flow = between.flow

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 Array = np.ndarray
@@ -29,6 +30,8 @@ _MARGIN_CM = (
 _INSET_CM = 0.10  # the plate's eyeball is certain only this far inside that
 _BEYOND = 0.55  # lashes reach past the corners: the curves do too, by this share of half an eye
 _CURVES = 4
+_HAIR_ENDS = 1.5  # per px of brow: how soon the lid's skin is at its end there
+_LEAST_SKIN_CM, _ALIKE_CM = 0.12, 0.25  # skin a lid has at least; so far along a lid its end is much the same
 
 
 def curves_deg() -> Array:
@@ -60,29 +63,41 @@ def _arch(across: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Columns:
-    """For n columns (crop x = `first` + k): before and after (n, 2) of lash lines and outer curves, and a
-    weight that fades towards the corners.
+    """For n columns (crop x = `first` + k): before and after (n, 2) of lash lines and outer curves, a weight
+    that fades towards the corners, and the rows `top` (n,) from which on flow is put right.
     """
 
     first: int
     weight: Array
     arch: Array
+    top: Array
     upper: tuple[Array, Array]
     lower: tuple[Array, Array]
     brow: tuple[Array, Array]
     cheek: tuple[Array, Array]
 
 
-def lid_flow(flow: Array, eye_flow: Array, before: Array, after: Array, *, px_per_cm: float) -> Array:
+def lid_flow(
+    flow: Array,
+    eye_flow: Array,
+    before: Array,
+    after: Array,
+    *,
+    px_per_cm: float,
+    brow: Array | None = None,
+) -> Array:
     """The flow (S, S, 2) with both eyes put right.
 
     `eye_flow` (S, S, 2): the eyeballs' own. `before`, `after` (2 * 4 * POINTS, 2): the curves in crop px.
+    `brow` (S, S) 0..1: where the plate shows brows. Their hair goes with the brow, and never onto a lid.
     """
     out = flow.copy()
     shape = (2, _CURVES, POINTS, 2)
     for old, new in zip(before.reshape(shape), after.reshape(shape), strict=True):
         columns = _columns(old, new, size=flow.shape[1])
         if columns is not None:
+            if brow is not None:
+                columns = _below_hair(columns, brow, px_per_cm)
             _put_right(out, eye_flow, columns, px_per_cm)
     return out
 
@@ -104,13 +119,34 @@ def _columns(old: Array, new: Array, *, size: int) -> _Columns | None:
     edge = np.minimum(at, POINTS - 1 - at) / (0.2 * POINTS)
     edge = np.clip(edge, 0, 1)
     arch = np.interp(at, np.arange(POINTS), _arch(_across()))
-    return _Columns(first, edge * edge * (3 - 2 * edge), arch, *(pair(k) for k in range(_CURVES)))
+    upper, lower, brow, cheek = (pair(k) for k in range(_CURVES))
+    return _Columns(first, edge * edge * (3 - 2 * edge), arch, brow[1][:, 1], upper, lower, brow, cheek)
+
+
+def _below_hair(columns: _Columns, brow: Array, px_per_cm: float) -> _Columns:
+    """The lid's skin ends where the plate's brow begins, and what is above goes as the brow curve goes.
+
+    A deep eye has its brow close above it: a closing lid would draw hair down over the eye.
+    """
+    lash, curve = columns.upper[0], columns.brow[0]
+    reach = np.maximum(lash[:, 1] - curve[:, 1], 0)
+    steps = np.arange(int(reach.max()) + 1, dtype=np.float32)[:, None]
+    share = steps / np.maximum(reach, 1)
+    x = (lash[:, 0] + (curve[:, 0] - lash[:, 0]) * share).astype(np.float32)
+    y = (lash[:, 1] - steps).astype(np.float32)
+    hair = cv2.remap(brow.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    free = np.exp(-_HAIR_ENDS * np.cumsum(hair, 0)) * np.clip(reach - steps, 0, 1)
+    skin = np.maximum(free.sum(0), _LEAST_SKIN_CM * px_per_cm)
+    skin = cv2.GaussianBlur(skin[None].astype(np.float32), (0, 0), _ALIKE_CM * px_per_cm)[0]
+    part = np.minimum(skin / np.maximum(reach, 1e-3), 1)[:, None]
+    end = lash + (curve - lash) * part
+    return replace(columns, brow=(end, end + columns.brow[1] - columns.brow[0]))
 
 
 def _put_right(flow: Array, eye_flow: Array, columns: _Columns, px_per_cm: float) -> None:
     """In place, for the rows between brow and cheek."""
     columns = _widened(columns, px_per_cm)
-    top = max(0, int(columns.brow[1][:, 1].min()))
+    top = max(0, int(columns.top.min()))
     bottom = min(len(flow) - 1, int(columns.cheek[1][:, 1].max()) + 1)
     rows, cols = slice(top, bottom + 1), slice(columns.first, columns.first + len(columns.weight))
     y = np.arange(top, bottom + 1, dtype=np.float64)[:, None]
@@ -123,7 +159,7 @@ def _put_right(flow: Array, eye_flow: Array, columns: _Columns, px_per_cm: float
     is_above, is_below = y < upper_line, y > lower_line
     source = np.where(is_above[..., None], above, np.where(is_below[..., None], below, ball))
     wanted = source - np.stack(np.broadcast_arrays(x, y), -1)
-    covered = (y >= columns.brow[1][:, 1]) & (y <= columns.cheek[1][:, 1])
+    covered = (y >= columns.top) & (y <= columns.cheek[1][:, 1])
     weight = (covered * columns.weight)[..., None]
     flow[rows, cols] += (weight * (wanted - flow[rows, cols])).astype(flow.dtype)
 
@@ -159,8 +195,8 @@ def _lid_source(
     begin = np.clip((reach_new - rigid) / (reach_old - rigid), 0.2, 1.9)  # keeps on as rigidly as it can
     along = np.clip((away - rigid) / (reach_new - rigid), 0, 1)
     stretched = rigid + (reach_old - rigid) * (begin * along + (1 - begin) * along**2)
-    distance = np.where(away < rigid, away, stretched)
-    share = distance / reach_old
+    distance = np.where(away < rigid, away, stretched) + np.maximum(away - reach_new, 0)
+    share = np.minimum(distance / reach_old, 1)
     shift = (line_old[:, 0] - line[1][:, 0]) * (1 - share) + (outer_old[:, 0] - outer_new[:, 0]) * share
     return np.stack([x + shift, line_old[:, 1] + sign * distance], -1)
 
