@@ -3,10 +3,12 @@
 A move is plain data, as a pack's directions hold it (amounts at strength 1; a name without _L or _R means
 both):
 
-    expression  {name: amount} added; never beyond the amount and a little more: a smile on a smile is a smile
+    expression  {name: amount} added; never beyond the amount, nor 1, and a little more: a smile on a smile is
+                a smile
     parted      the same, as far as the lips are parted already; a closed mouth keeps its lips together
     closed      the same, as far as they are not
     release     {name: share} what opposes the move is let go by this share
+    sealed      share of what would part lips that touch which is taken back
     widest      share by which the mouth may end up wider than this person's at rest; it gets there ever more
                 slowly, so that narrow mouths do not tear and wide smiles grow little
     down        the same keys for negative strength; without it negative strength subtracts `expression`
@@ -30,12 +32,15 @@ from stit_vfx.shape.model import ShapeModel
 Array = np.ndarray
 Move = Mapping[str, Any]
 
-_BEYOND = 1.08  # an expression may be pushed to this share of the move's own amount
+_BEYOND = 1.08  # an expression may be pushed to this share of the move's own amount, and of its full extent
 _LEAST = -0.3
 _CORNERS, _INNER_LIPS = (48, 54), (62, 66)  # landmarks
+_UPPER_INNER, _LOWER_INNER = (61, 62, 63), (67, 66, 65)
 _WIDENING = ("mouthSmile", "mouthStretch", "mouthDimple")
-_KEYS = frozenset({"expression", "parted", "closed", "release", "widest", "down", "pose", "age", "form"})
-_PARTED_CM = (0.40, 0.90)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
+_KEYS = frozenset(
+    {"expression", "parted", "closed", "release", "sealed", "widest", "down", "pose", "age", "form"}
+)
+_PARTED_CM = (0.30, 0.70)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
 _NARROWEST = 0.04  # share of its width that any mouth may still grow by
 _MOST_FORM = 1.25  # several edits together build no other person
 
@@ -95,9 +100,28 @@ def _expression_change(model: ShapeModel, code: ShapeCode, move: Move, strength:
     release = np.clip(strength * _vector(model, move.get("release", {})), 0, 1)
     kept = now * (1 - np.where(now > 0, release, 0))
     wanted = kept + strength * amount
-    high, low = np.maximum(kept, _BEYOND * amount), np.minimum(kept, _LEAST)
+    high, low = np.maximum(kept, _BEYOND * np.minimum(amount, 1)), np.minimum(kept, _LEAST)
     change = np.where(amount != 0, np.clip(wanted, low, np.maximum(high, low)), kept) - now
-    return _not_wider(model, code, change, float(move["widest"])) if "widest" in move else change
+    if "widest" in move:
+        change = _not_wider(model, code, change, float(move["widest"]))
+    return _sealed(model, code, change, float(move.get("sealed", 0.0)) * (1 - parted))
+
+
+def _sealed(model: ShapeModel, code: ShapeCode, change: Array, share: float) -> Array:
+    """The change with the lower lip following as far as lips would part further than they are."""
+    follow = np.zeros_like(change)
+    follow[model.index("mouthClose")] = 1.0
+    now, wanted, closed = (
+        _gap(model, code.but(expression=code.expression + step)) for step in (0 * change, change, follow)
+    )
+    parting = max(wanted - now, 0.0)
+    return change + follow * share * parting / (now - closed) if share * parting > 0 else change
+
+
+def _gap(model: ShapeModel, code: ShapeCode) -> float:
+    """Centimetres between the inner lips, over their middle half, in the face's own frame."""
+    height = model.marks(code)[:, 1]
+    return float(height[list(_UPPER_INNER)].mean() - height[list(_LOWER_INNER)].mean())
 
 
 def _parted(model: ShapeModel, code: ShapeCode) -> float:

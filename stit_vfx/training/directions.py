@@ -5,14 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 _SMILE = {
-    "mouthSmile": 0.95,
+    "mouthSmile": 1.30,  # the width's bound takes half of it back at strength 1
     "cheekSquint": 0.55,
-    "mouthDimple": 0.30,
+    "mouthDimple": 0.35,
     "eyeSquint": 0.25,
+    # A smile draws the chin's skin up over the bone. Its outline stays: a jaw that drops a little behind lips
+    # that stay together keeps it there.
+    "jawOpen": 0.08,
+    "mouthClose": 0.074,
 }
-_SMILE_PARTED = {"mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "jawOpen": 0.04}
-_SMILE_CLOSED = {"mouthPress": 0.30}
-_WIDEST = 0.30  # of a mouth at rest: broad smiles of people are a quarter to a third wider
+# Corners rise by more than the middle of the lips, which is drawn flat over the teeth.
+_SMILE_PARTED = {
+    "mouthUpperUp": 0.40,
+    "mouthLowerDown": 0.40,
+    "mouthShrugUpper": -0.20,
+    "mouthShrugLower": -0.25,
+}
+_SMILE_CLOSED = {
+    "mouthUpperUp": 0.30,
+    "mouthPress": 0.05,
+    "mouthShrugUpper": -0.40,
+    "mouthShrugLower": -0.15,
+}
+_WIDEST = 0.33  # of a mouth at rest: broad smiles of people are a quarter to a third wider
 _SOBER = {
     "release": {
         "mouthSmile": 1.0,
@@ -69,6 +84,7 @@ def _expressions() -> list[dict[str, Any]]:
         "expression": _SMILE,
         "parted": _SMILE_PARTED,
         "closed": _SMILE_CLOSED,
+        "sealed": 1.0,
         "release": _OPPOSED_TO_SMILE,
         "widest": _WIDEST,
         "down": _SOBER,

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stit_vfx.packs
+from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.moves import apply_moves
+from stit_vfx.training.directions import default_directions
+
+MOVES = {d["name"]: d["shape"] for d in default_directions()}
+
+
+def marks(model: ShapeModel, code, **strengths: float) -> np.ndarray:
+    """(68, 3) landmarks after moves, in eye distances."""
+    before = model.marks(code)
+    after = model.marks(apply_moves(model, code, [(MOVES[n], s) for n, s in strengths.items()]))
+    return after / np.linalg.norm(before[36:42].mean(0) - before[42:48].mean(0))
+
+
+def lift(points: np.ndarray) -> float:
+    """Corners above the middle of the lips, as `measure.edits` has it."""
+    return float(points[[48, 54], 1].mean() - points[[51, 57, 62, 66], 1].mean())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_half_a_smile_lifts_the_corners_and_leaves_the_chin(model: ShapeModel, face, seed: int) -> None:
+    rest = face(seed=seed)
+    before, after = marks(model, rest), marks(model, rest, smile=0.5)
+    assert lift(after) > lift(before) + 0.05
+    assert abs(after[8, 1] - before[8, 1]) < 0.015
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_lips_that_touch_smile_together(model: ShapeModel, face, seed: int, strength: float) -> None:
+    rest = face(seed=seed)
+    before, after = marks(model, rest), marks(model, rest, smile=strength)
+    parted = after[[61, 62, 63], 1] - after[[67, 66, 65], 1]
+    assert parted.mean() < (before[[61, 62, 63], 1] - before[[67, 66, 65], 1]).mean() + 1e-3
+
+
+def test_the_built_in_pack_moves_as_the_recipe_says() -> None:
+    pack = json.loads((Path(stit_vfx.packs.__file__).parent / "builtin" / "pack.json").read_text())
+    assert {name: d["shape"] for name, d in pack["directions"].items()} == MOVES
