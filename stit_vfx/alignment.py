@@ -172,7 +172,6 @@ def foreground_of(bench: Bench, aligned: Aligned, frame: int, size: int) -> np.n
     from stit_vfx.face.matte import foreground_from_landmarks, foreground_from_parts
     from stit_vfx.packs.geometry import GeometryModel
     from stit_vfx.plate.warp import apply_matrix, crop_matrix
-    from stit_vfx.shape.guided import to_edges
     from stit_vfx.steps.image import resize, to_network
 
     model = bench.pack.model
@@ -184,6 +183,6 @@ def foreground_of(bench: Bench, aligned: Aligned, frame: int, size: int) -> np.n
     if isinstance(model, GeometryModel) and model.reader is not None:
         crop_code = crop_of(bench, aligned, frame).crop_code
         points = apply_matrix(crop_matrix(aligned.quads[frame], len(crop_code)), landmarks)
-        parts = to_edges(model.reader.parts(crop_code), crop_code)
+        parts = model.reader.parts_at_edges(crop_code)
         return resize(foreground_from_parts(parts, points), size)
     return foreground_from_landmarks(apply_matrix(crop_matrix(aligned.quads[frame], size), landmarks), size)

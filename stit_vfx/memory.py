@@ -6,10 +6,13 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import psutil
+import torch
 
 from stit_vfx.errors import MemoryLimitError
+from stit_vfx.parallel import MOST_WORKERS
 
 if TYPE_CHECKING:
+    from stit_vfx.bench import Bench
     from stit_vfx.job import Job
     from stit_vfx.options import RunOptions
     from stit_vfx.packs.load import Pack
@@ -27,6 +30,11 @@ ENCODING_MB = 150
 TEXT_MB = 700
 # Crops that the tune step keeps, so that a short shot is read once.
 KEPT_MB, KEPT_FRAMES = 256, 48
+# Side by side go the frames of generators up to this size: larger ones share out one frame among the cores.
+SMALL_PX = 256
+# Of each frame in flight beyond the first, per pixel of its crop: layers, labels and pyramids, measured.
+CROP_BYTES = 700
+PLATE_BYTES = 90
 
 
 def kept_frames(resolution: int) -> int:
@@ -41,7 +49,7 @@ def memory_need_mb(plate: Plate, pack: Pack, job: Job) -> int:
     """
     height, width = plate.shape
     # A plate in flight: float and double copies of RGB, the matte, and the file's own channels twice.
-    plate_mb = height * width * 90 / 2**20
+    plate_mb = height * width * PLATE_BYTES / 2**20
     # Texts are embedded, and crops encoded, by networks that are let go of before anything is tuned.
     text_mb = TEXT_MB if any(edit.text is not None for edit in job.edits) else 0
     return int(
@@ -51,14 +59,33 @@ def memory_need_mb(plate: Plate, pack: Pack, job: Job) -> int:
 
 def check_memory(plate: Plate, pack: Pack, options: RunOptions, job: Job) -> None:
     """Raise MemoryLimitError where a run would take more than there is, or than it may."""
-    need = memory_need_mb(plate, pack, job)
-    free = psutil.virtual_memory().available // 2**20 + psutil.Process().memory_info().rss // 2**20
-    limit = min(free, options.memory_limit_mb or free)
+    need, limit = memory_need_mb(plate, pack, job), _limit_mb(options)
     if need > limit:
         raise MemoryLimitError(
             f"the job needs about {need} MB of memory and may use {limit} MB",
             hint="Close other programs, raise --memory-limit, or use a machine with more memory",
         )
+
+
+def frames_at_once(bench: Bench) -> int:
+    """How many frames to compute side by side; 0: one after the other, each with all threads.
+
+    No number of them changes a bit of the result. As many as there are threads, if memory allows.
+    """
+    model = bench.pack.model
+    if bench.device != "cpu" or model.resolution > SMALL_PX:
+        return 0
+    height, width = bench.plate.shape
+    each_mb = (height * width * PLATE_BYTES + model.crop_size**2 * CROP_BYTES) / 2**20
+    each_mb += 5 * _weights_mb(bench.pack) + ACTIVATIONS_MB * model.resolution**2
+    room_mb = _limit_mb(bench.options) - memory_need_mb(bench.plate, bench.pack, bench.job)
+    threads = bench.options.threads or torch.get_num_threads()
+    return min(threads, MOST_WORKERS, 1 + max(int(room_mb / 2 / each_mb), 0))
+
+
+def _limit_mb(options: RunOptions) -> int:
+    free = psutil.virtual_memory().available // 2**20 + psutil.Process().memory_info().rss // 2**20
+    return min(free, options.memory_limit_mb or free)
 
 
 def _tune_mb(pack: Pack, job: Job) -> float:

@@ -17,9 +17,12 @@ steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +40,12 @@ from stit_vfx.alignment import (
 from stit_vfx.bench import Bench, check_size, open_bench
 from stit_vfx.cache import Entry, content_key
 from stit_vfx.errors import FaceLostError, PlateError, StitError
-from stit_vfx.events import Cancel, Reporter
+from stit_vfx.events import Cancel, FrameStatus, Reporter
 from stit_vfx.inversion import find_codes, invert_key
-from stit_vfx.memory import kept_frames
+from stit_vfx.memory import frames_at_once, kept_frames
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.terms import terms_used
+from stit_vfx.parallel import in_order
 from stit_vfx.remembering import mouth_of
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from stit_vfx.packs.model import Code
     from stit_vfx.plate.composite import Change
     from stit_vfx.shape.mouth_memory import MouthMemory
+    from stit_vfx.steps.stitch import Stitcher
     from stit_vfx.steps.tune import TuneFrame
     from stit_vfx.tuned import Tuned
 
@@ -314,25 +319,43 @@ def stitch(
     bench: Bench, aligned: Aligned, inverted: Inverted, edited: Mapping[int, Edited], tuned_key: str
 ) -> dict[int, Entry]:
     """Per frame, tune on until the edit meets its surroundings; frames without an edit have no entry."""
-    from stit_vfx.steps.stitch import Stitcher, StitchSettings
-
     todo = [frame for frame, each in edited.items() if each.moved]
     bench.reporter.stage("stitch", "start", total=len(todo))
-    entries = {}
-    stitcher = Stitcher(bench.pack.model, StitchSettings.of(bench.job, bench.pack.model))
-    for number, frame in enumerate(todo):
-        entries[frame] = entry = stitch_entry(bench, edited[frame], tuned_key, frame)
+    entries = {frame: stitch_entry(bench, edited[frame], tuned_key, frame) for frame in todo}
+    for entry in entries.values():
         bench.refer("stitch", entry.key)
-        if not entry.is_done():
-            bench.cancel.check()
+    workers = frames_at_once(bench)
+    stitchers = _stitchers(bench, max(workers, 1))
+
+    def work(frame: int) -> None:
+        entry = entries[frame]
+        if entry.is_done():
+            return
+        stitcher = stitchers.get()
+        try:
             result = stitcher.stitch(stitch_frame(bench, aligned, inverted, edited[frame], frame))
-            entry.store(
-                {"recon": result.recon.astype(np.float16), "edited": result.edited.astype(np.float16)},
-                meta=result.losses,
-            )
+        finally:
+            stitchers.put(stitcher)
+        pictures = {"recon": result.recon.astype(np.float16), "edited": result.edited.astype(np.float16)}
+        entry.store(pictures, meta=result.losses)
+
+    for number, (frame, _) in enumerate(in_order(work, todo, workers=workers, stop=bench.cancel.check)):
         bench.progress("stitch", number + 1, len(todo), frame=frame)
     bench.reporter.stage("stitch", "done")
     return entries
+
+
+def _stitchers(bench: Bench, count: int) -> SimpleQueue[Stitcher]:
+    """As many as work at once; all but the first have a network of their own."""
+    from stit_vfx.steps.stitch import Stitcher, StitchSettings
+
+    model = bench.pack.model
+    settings = StitchSettings.of(bench.job, model)
+    stitchers: SimpleQueue[Stitcher] = SimpleQueue()
+    for number in range(count):
+        network = model.network if number == 0 else deepcopy(model.network)
+        stitchers.put(Stitcher(model, settings, network=network))
+    return stitchers
 
 
 def stitch_entry(bench: Bench, edited: Edited, tuned_key: str, frame: int) -> Entry:
@@ -385,20 +408,33 @@ def composite(
     bench.reporter.stage("composite", "start", total=len(bench.frames))
     failed: dict[int, StitError] = {}
 
+    lock = Lock()
+
     @lru_cache(maxsize=1)
-    def mouth() -> MouthMemory | None:
+    def made() -> MouthMemory | None:
         return mouth_of(bench, aligned, inverted.codes, inverted.key)
 
-    for number, frame in enumerate(bench.frames):
-        bench.cancel.check()
+    def mouth() -> MouthMemory | None:
+        with lock:
+            return made()
+
+    def work(frame: int) -> FrameStatus | PlateError:
         try:
-            _composite_frame(bench, aligned, inverted, edited.get(frame), stitched.get(frame), frame, mouth)
+            pair = edited.get(frame), stitched.get(frame)
+            return _composite_frame(bench, aligned, inverted, *pair, frame, mouth)
         except PlateError as error:
             if bench.options.on_frame_error == "stop":
                 raise
-            failed[frame] = error
-            bench.reporter.error(error, fatal=False)
+            return error
+
+    done = in_order(work, bench.frames, workers=frames_at_once(bench), stop=bench.cancel.check)
+    for number, (frame, outcome) in enumerate(done):
+        if isinstance(outcome, PlateError):
+            failed[frame] = outcome
+            bench.reporter.error(outcome, fatal=False)
             bench.reporter.frame(frame, "failed")
+        else:
+            bench.reporter.frame(frame, outcome, outputs_of(_files(bench, frame)))
         bench.progress("composite", number + 1, len(bench.frames), frame=frame)
     bench.reporter.stage("composite", "done")
     return failed
@@ -412,17 +448,15 @@ def _composite_frame(
     stitched: Entry | None,
     frame: int,
     mouth: Callable[[], MouthMemory | None],
-) -> None:
-    """One frame, from the plate to files on disk and their record; nothing if they are there already."""
+) -> FrameStatus:
+    """One frame, from the plate to files on disk and their record; "skipped" if they are there already."""
     from stit_vfx.delivery import write_frame
     from stit_vfx.plate.composite import composite as put_back
 
-    version = bench.version
-    files = {"comp": version.comp_path(frame), "matte": version.matte_path(frame)}
+    version, files = bench.version, _files(bench, frame)
     key = composite_key(bench, aligned, edited, stitched, frame)
     if version.frame_done(frame, key):
-        bench.reporter.frame(frame, "skipped", outputs_of(files))
-        return
+        return "skipped"
     plate = bench.read(frame)
     check_size(plate, bench.plate)
     change = _change(bench, aligned, inverted, edited, stitched, frame, mouth)
@@ -435,7 +469,11 @@ def _composite_frame(
         meta["quad"] = aligned.quads[frame].tolist()
     moved = edited is not None and edited.moved
     version.finish_frame(frame, key=key, files=files, outcome="edited" if moved else "untouched", meta=meta)
-    bench.reporter.frame(frame, "ok", outputs_of(files))
+    return "ok"
+
+
+def _files(bench: Bench, frame: int) -> dict[str, Path]:
+    return {"comp": bench.version.comp_path(frame), "matte": bench.version.matte_path(frame)}
 
 
 def composite_key(

@@ -34,7 +34,6 @@ from stit_vfx.shape.fit import fit_shot
 from stit_vfx.shape.flow import Fields, View, change_fields, smoothstep, warp
 from stit_vfx.shape.grain import blur_px, grain_like, softened
 from stit_vfx.shape.greying import grey
-from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
@@ -238,7 +237,8 @@ class GeometryModel:
         fields = _faded(fields, fade)
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
-        parts = to_edges(parts, crop_code)
+        assert self.reader is not None
+        parts = self.reader.parts_at_edges(crop_code)
         near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture
         greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * near[..., None])
         change = self._layered(fields, Layers.of(greyed, parts, fields.zones), greyed, old, new)

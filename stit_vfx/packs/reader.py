@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -15,9 +18,12 @@ from stit_vfx.gan.face_reader import FaceReader, ReaderConfig, places
 from stit_vfx.packs.registry import HERE, check_files
 from stit_vfx.packs.schema import PackSpec, Reader, read_spec
 from stit_vfx.packs.weights import fill
+from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.parts import LABELS, Parts
 
 Array = np.ndarray
+
+_REMEMBERED = 8  # at 512 px 14 MB each
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class CropReader:
 
     def __init__(self, network: FaceReader, size: int) -> None:
         self.network, self.size = network, size
+        self._known: dict[tuple[str, bytes], Parts] = {}
+        self._lock = Lock()
 
     @classmethod
     def of(
@@ -64,7 +72,27 @@ class CropReader:
         return Marks(landmarks, np.sqrt(np.maximum(spread[0].double().cpu().numpy(), 0)) * size)
 
     def parts(self, crop_code: Array) -> Parts:
-        """What each pixel of a crop (S, S, 3), code 0..1, shows."""
+        """What each pixel of a crop (S, S, 3), code 0..1, shows. The last few crops are remembered."""
+        return self._remembered("parts", crop_code, self._parts)
+
+    def parts_at_edges(self, crop_code: Array) -> Parts:
+        """The same, brought to the crop's own edges (`shape.guided`)."""
+        return self._remembered("edges", crop_code, lambda crop: to_edges(self.parts(crop), crop))
+
+    def _remembered(self, kind: str, crop_code: Array, look: Callable[[Array], Parts]) -> Parts:
+        # Frames are computed side by side, and each asks for its own crop a few times.
+        key = (kind, sha256(np.ascontiguousarray(crop_code).data).digest())
+        known = self._known.get(key)
+        if known is None:
+            known = look(crop_code)
+            known.shares.flags.writeable = False
+            with self._lock:
+                self._known[key] = known
+                while len(self._known) > _REMEMBERED:
+                    del self._known[next(iter(self._known))]
+        return known
+
+    def _parts(self, crop_code: Array) -> Parts:
         _, scores = self._look(crop_code)
         size = len(crop_code)
         large = F.interpolate(scores.float(), (size, size), mode="bilinear", align_corners=False)

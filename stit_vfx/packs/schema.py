@@ -194,10 +194,12 @@ class DirectionSpec(_Section):
 class Schedule(_Section):
     """How this generator wants to be tuned and stitched; what is left out is the engine's default.
 
-    `project_steps`, `project_lr`: for packs without an encoder, updates that find a face's first code.
+    `steps_per_frame`: updates by the shot's length, where `steps` does not fix them. `project_steps`,
+    `project_lr`: for packs without an encoder, updates that find a face's first code.
     """
 
     steps: Positive | None = None
+    steps_per_frame: Annotated[float, Field(gt=0)] | None = None
     lr: Annotated[float, Field(gt=0)] | None = None
     batch: Positive | None = None
     stitch_steps: Positive | None = None

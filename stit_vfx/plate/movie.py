@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import av
@@ -54,6 +55,7 @@ class MovieReader:
         self._kept: dict[int, np.ndarray] = {}
         self._next = 1
         self._decoder: Generator[np.ndarray] | None = None
+        self._lock = Lock()
         with closing(self._open()) as container:
             self._probe(container)
         self.shape: tuple[int, int] = self._stored(1).shape[:2]
@@ -96,6 +98,10 @@ class MovieReader:
         return np.ascontiguousarray(self._stored(frame)).tobytes()
 
     def _stored(self, frame: int) -> np.ndarray:
+        with self._lock:  # one decoder, which frames side by side take turns at
+            return self._kept_or_decoded(frame)
+
+    def _kept_or_decoded(self, frame: int) -> np.ndarray:
         if frame in self._kept:
             return self._kept[frame]
         if self._decoder is None or frame < self._next:

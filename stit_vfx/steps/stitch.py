@@ -118,11 +118,17 @@ class StitchResult:
 
 
 class Stitcher:
-    """Stitches frames of one shot with one tuned model, in any order."""
+    """Stitches frames of one shot with one tuned model, in any order.
 
-    def __init__(self, model: FaceModel, settings: StitchSettings) -> None:
+    network  the tuned one; a copy of it for each stitcher lets several work side by side
+    """
+
+    def __init__(
+        self, model: FaceModel, settings: StitchSettings, *, network: nn.Module | None = None
+    ) -> None:
         self.model, self.settings = model, settings
-        self.parameters = dict(model.network.named_parameters())
+        self.network = model.network if network is None else network
+        self.parameters = dict(self.network.named_parameters())
         self.tuned = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.device = next(iter(self.tuned.values())).device
 
@@ -160,9 +166,9 @@ class Stitcher:
         ws = torch.from_numpy(np.asarray(code.ws, np.float32))[None].to(self.device)
         maps = None if maps is None else maps.to(self.device)
         if code.style is None:
-            return self.model.synthesize(ws, maps)
+            return self.model.synthesize(ws, maps, network=self.network)
         style = torch.from_numpy(np.asarray(code.style, np.float32))[None].to(self.device)
-        return self.model.synthesize(ws, maps, style=style)
+        return self.model.synthesize(ws, maps, style=style, network=self.network)
 
     @torch.no_grad()
     def _picture(self, code: Code, maps: Tensor | None) -> Tensor:

@@ -51,12 +51,15 @@ class Locality:
 class TuneSettings:
     """`steps` counts updates, except in schedule `paper`, where it counts rounds over all frames.
 
-    None: chosen by the number of frames. `tolerance` is the relative gain per `window` updates (at least a
+    None: `steps_per_frame` of them for each frame, between `FEWEST` and `MOST`. `share` of
+    them are done (a draft's third). `tolerance` is the relative gain per `window` updates (at least a
     round over all frames) below which the default schedule stops; 0 never stops early.
     """
 
     schedule: Literal["default", "paper"] = "default"
     steps: int | None = None
+    steps_per_frame: float = STEPS
+    share: float = 1.0
     lr: float = 1e-4
     batch: int = 2
     seed: int = 0
@@ -93,7 +96,8 @@ class TuneSettings:
         if job.tune.schedule == "paper":
             settings = cls.paper(steps=job.tune.steps, seed=job.seed)
         else:
-            own = {name: model.schedule[name] for name in ("steps", "lr", "batch") if name in model.schedule}
+            names = ("steps", "steps_per_frame", "lr", "batch")
+            own = {name: model.schedule[name] for name in names if name in model.schedule}
             settings = replace(cls(seed=job.seed), **own)
         settings = replace(
             settings,
@@ -104,19 +108,18 @@ class TuneSettings:
             return settings
         if job.tune.steps is not None:
             return replace(settings, steps=job.tune.steps)
-        if job.quality == "draft" and settings.steps is not None:
-            return replace(settings, steps=max(settings.steps // 3, 1))
-        return settings
+        return replace(settings, share=1 / 3) if job.quality == "draft" else settings
 
     def updates(self, frames: int) -> int:
         """Updates in all, for a shot of so many frames."""
         if self.schedule == "paper":
             return (self.steps or PAPER_EPOCHS) * frames
-        return self.steps or min(max(STEPS * frames, FEWEST), MOST)
+        whole = self.steps or min(max(round(self.steps_per_frame * frames), FEWEST), MOST)
+        return max(int(whole * self.share), 1)
 
     def decide(self, frames: int) -> dict[str, Any]:
         """The numbers that decide the result for a shot of so many frames, for content keys."""
-        idle = {"checkpoint_every", "cache_mb"}
+        idle = {"checkpoint_every", "cache_mb", "steps_per_frame", "share"}
         if not self.tolerance:
             idle |= {"window", "tolerance"}
         if self.schedule == "paper" and self.locality is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,31 @@ def test_killed_at_a_write_and_run_again_gives_the_same_bits(
     with pytest.raises(Killed):
         edit_shot(job(), out=tmp_path, device="cpu")
     monkeypatch.setattr(atomic, "_rename", rename)
+    edit_shot(job(), out=tmp_path, device="cpu")
+    assert sums(tmp_path) == sums(whole)
+
+
+@pytest.mark.parametrize("moment", [None, 17, 26])
+def test_frames_side_by_side_have_the_bits_of_one_after_the_other(
+    job: Any, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, moment: int | None
+) -> None:
+    monkeypatch.setattr("stit_vfx.pipeline.frames_at_once", lambda bench: 3)
+    rename, lock, count = atomic._rename, Lock(), 0
+
+    def kill(temporary: Path, path: Path) -> None:
+        nonlocal count
+        with lock:
+            count += 1
+            last = count
+        if moment is not None and last >= moment:
+            raise Killed
+        rename(temporary, path)
+
+    monkeypatch.setattr(atomic, "_rename", kill)
+    if moment is not None:
+        with pytest.raises(Killed):
+            edit_shot(job(), out=tmp_path, device="cpu")
+        monkeypatch.setattr(atomic, "_rename", rename)
     edit_shot(job(), out=tmp_path, device="cpu")
     assert sums(tmp_path) == sums(whole)
 

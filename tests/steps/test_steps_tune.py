@@ -239,7 +239,7 @@ def test_jobs_and_packs_choose_the_numbers():
     pack = SimpleNamespace(schedule={"steps": 90, "lr": 2e-3, "batch": 4, "stitch_steps": 20})
     settings = TuneSettings.of(_job(seed=7), pack)
     assert (settings.steps, settings.lr, settings.batch, settings.seed) == (90, 2e-3, 4, 7)
-    assert TuneSettings.of(_job(quality="draft"), pack).steps == 30
+    assert TuneSettings.of(_job(quality="draft"), pack).updates(5) == 30
     assert TuneSettings.of(_job(quality="draft", tune={"steps": 11}), pack).updates(5) == 11
     published = TuneSettings.of(_job(tune={"schedule": "paper"}), pack)
     assert (published.lr, published.batch, published.l2, published.updates(10)) == (3e-5, 1, 10.0, 800)
