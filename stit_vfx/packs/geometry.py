@@ -255,9 +255,11 @@ class GeometryModel:
         self, fields: Fields, layers: Layers, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray
     ) -> ChangeFields:
         """The face alone moves: over the backdrop, and behind what is before it."""
+        if not fields.turn.any():  # a turn takes along what hides the skin
+            fields = replace(fields, flow=layers.held(fields.flow))
         moved, face = layers.moved(fields.flow)
         edited = self._relit(fields, moved, old, new, face)
-        edit = layers.together(crop_code, edited, fields.turn)
+        edit = layers.together(crop_code, edited, fields.turn, layers.jaw(fields.flow, fields.skin))
         edit = np.where(fields.fade[..., None] == 0, crop_code, edit)
         flow, residual = layers.carried(fields.flow, fields.turn, face, fields.revealed)
         as_float = (a.astype(np.float32) for a in (edit, crop_code, flow, residual))

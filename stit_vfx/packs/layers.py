@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from stit_vfx.plate.composite import sample_within
+from stit_vfx.plate.warp import sample
+from stit_vfx.shape.backdrop import backdrop
 from stit_vfx.shape.fill import fill
-from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.zones import Zones
 
@@ -27,7 +28,11 @@ _STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
 _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
-_CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
+_JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
+_CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
+_SEEN = 0.3  # skin hidden by less is seen
+_STEPS = 10  # in which the way to what hides skin is searched
+_FRAMES = 3.0  # glasses this much surer than hair are glasses
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
 _THIN = 1.7  # frames are thinner than the reader's pixels: where it half sees one, there is one
@@ -41,6 +46,8 @@ class Layers:
     `worn`, `standing`: share of a pixel that these layers cover, the one of what the other leaves. `face`:
     how far the face, as it would be without them, covers the backdrop; `head`: the same with what is worn.
     `invented`: how much of `clean` is made up.
+    `collar`: share of what stands that a jaw may come to lie over. `hides`: where skin is out of sight behind
+    hair or clothes.
     `unstood`: the crop without what stands before it. `clean`: without what is worn, too. `backdrop`:
     without the head.
     """
@@ -53,6 +60,8 @@ class Layers:
     unstood: Array
     clean: Array
     backdrop: Array
+    collar: Array
+    hides: Array
 
     @classmethod
     def of(cls, crop_code: Array, parts: Parts, zones: Zones) -> Layers:
@@ -64,12 +73,9 @@ class Layers:
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         spilt = _grown(1 - behind, spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
-        # Smooth guesses on a grainy wall would show where the head has been.
-        wall = fill(crop_code, near)
-        wall = wall + grain_like(crop_code, behind > _CERTAIN, wall)
-        backdrop = _mixed(crop_code, 1 - spilt, wall)
+        wall = _mixed(crop_code, 1 - spilt, backdrop(crop_code, 1 - spilt, near))
         skin = fill(crop_code, _sure(face * (1 - hidden)))
-        bare = covers[..., None] * skin + (1 - covers)[..., None] * backdrop
+        bare = covers[..., None] * skin + (1 - covers)[..., None] * wall
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
         clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
         worn = np.clip(_ratio(worn, 1 - standing), 0, 1)
@@ -81,16 +87,42 @@ class Layers:
             hidden,
             unstood,
             clean,
-            backdrop,
+            wall,
+            np.asarray(_ratio(parts.of("cloth"), parts.of(*_STANDING)) * (1 - zones.face), np.float32),
+            hidden * (1 - np.clip(_FRAMES * _grown(parts.of("glasses"), spill), 0, 1)),
         )
+
+    def held(self, flow: Array) -> Array:
+        """The flow (S, S, 2) px, made shorter where skin would come out from under hair, cloth or a hand: it
+        is stretched there as far as it is seen, rather than invented. Thin frames of glasses hold nothing.
+        """
+        here, hides = _grid(len(flow)), self.hides
+        share, was = np.zeros(flow.shape[:2]), np.ones(flow.shape[:2])
+        found = np.zeros(flow.shape[:2], bool)
+        for k, part in enumerate(np.linspace(1, 0, _STEPS + 1)):
+            hidden = sample(hides, here + part * flow, how=cv2.INTER_LINEAR)
+            new = ~found & (hidden < _SEEN)
+            way = np.clip((_SEEN - hidden) / np.maximum(was - hidden, 1e-6), 0, 1) / _STEPS
+            share[new] = (part + way)[new] if k > 0 else 1
+            found, was = found | new, hidden
+        return np.asarray(flow * share[..., None], flow.dtype)
 
     def moved(self, flow: Array) -> tuple[Array, Array]:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""
         return self._over_backdrop(self.clean, self.face, flow)
 
-    def together(self, crop_code: Array, edited: Array, turn: Array) -> Array:
+    def jaw(self, flow: Array, firm: Array) -> Array:
+        """(S, S) 0..1: where the face, moved by `flow` (S, S, 2) px, covers a collar. Only what was seen of
+        it before, and is `firm` (S, S) 0..1, face and not neck.
+        """
+        reach = max(1, round(_JAW * len(firm)))
+        own = self.face * (1 - self.invented)
+        own = np.clip(sample_within(own, _grid(len(flow)) + flow), 0, 1)
+        return np.asarray(own * _grown(firm, reach) * self.collar * (flow != 0).any(-1), np.float32)
+
+    def together(self, crop_code: Array, edited: Array, turn: Array, jaw: Array | float = 0.0) -> Array:
         """The crop (S, S, 3) code with the edited, moved clean crop in it, under what is worn, which is moved
-        by `turn` (S, S, 2) px, and behind what stands before it.
+        by `turn` (S, S, 2) px, and behind what stands before it, but for where the `jaw` covers that.
         """
         turned, still, worn = self.unstood, self.clean, self.worn
         if turn.any():
@@ -98,11 +130,13 @@ class Layers:
             still, _ = self.moved(turn)
             worn = sample_within(self.worn, _grid(len(turn)) + turn)
         shown, free = (1 - worn)[..., None], (1 - self.standing)[..., None]
+        over = (self.standing * jaw)[..., None]
         # The two still pictures are taken away from what they are added to, so that nothing is left of them.
         changed = crop_code + free * ((turned - self.unstood) + shown * (edited - still))
         # A share of code is no share of light: above the shoulder an overshoot would glare.
         most = np.maximum(np.maximum(crop_code, turned), np.maximum(edited, still))
         changed = np.minimum(changed, most)
+        changed = changed + over * (edited - changed)
         return np.where(np.abs(changed - crop_code).max(2, keepdims=True) < _ROUNDING, crop_code, changed)
 
     def carried(self, flow: Array, turn: Array, face: Array, revealed: Array) -> tuple[Array, Array]:
@@ -142,8 +176,11 @@ def _shares(parts: Parts, zones: Zones) -> Array:
     face = (parts.of(*_FACE) + parts.of("glasses") * (1 - are_worn)) * (1 - frames) + beard
     worn = frames + parts.of("hair", "hat") - beard
     # What labels say of the skull's middle and of the far side of the room counts less than the head's place.
-    inside, far = zones.skull * parts.of("background"), zones.far * worn
-    shares = [face, parts.of("background") - inside + far, worn + inside - far, parts.of(*_STANDING)]
+    behind = parts.of("background")
+    inside, far, ears = zones.skull * behind, zones.far * worn, zones.ears * (1 - zones.skull) * behind
+    hat = np.minimum(_closed(parts.of("hat"), _CROWN) - parts.of("hat"), behind - inside - ears)
+    behind, worn = behind - inside - ears - hat + far, worn + inside + hat - far
+    shares = [face + ears, behind, worn, parts.of(*_STANDING)]
     fine = _smooth((np.stack(shares, -1) - _DOUBT) / (1 - 2 * _DOUBT))
     return np.asarray(fine / np.maximum(fine.sum(2, keepdims=True), 1e-6))
 
@@ -178,6 +215,15 @@ def _grown(share: Array, radius_px: int) -> Array:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), disc), (0, 0), 0.5 * radius_px)
     return _smooth(np.maximum(soft, share) / 0.8)
+
+
+def _closed(share: Array, reach: float) -> Array:
+    """(S, S) the share, with gaps of less than twice `reach` of the side between its parts closed."""
+    if share.max() < 0.5:
+        return share
+    radius = max(1, round(reach * len(share)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.morphologyEx(share.astype(np.float32), cv2.MORPH_CLOSE, disc))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -22,7 +22,7 @@ from stit_vfx.shape.mouth_memory import MouthMemory
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
-from stit_vfx.shape.turning import head_flow
+from stit_vfx.shape.turning import head_flow, over_neck
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -31,6 +31,7 @@ _WORK_PX = 512  # fields are smooth: beyond this they are computed small and enl
 _FADE_CM = 4.5  # around the head the flow is gone after this
 _BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
 _SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
+_SHOWN = 0.42  # of its area: what the camera saw less of is not turned towards it exactly
 _STILL_PX = 1e-3  # less is rounding: what does not move keeps its bits
 
 
@@ -153,11 +154,17 @@ def _fields(
     skin = parts == SKIN
     certain = skin & visible & _firm(model, after)
     turn = np.zeros_like(exact)
-    if whole_head:
+    turned = whole_head and not np.array_equal(before.code.rotation, after.code.rotation)
+    if turned:
+        # What was seen nearly edge-on would be drawn out to streaks, and is rather left to the head's egg.
+        certain &= _facing(model, before, after) > _SHOWN
         turn = head_flow(before.code, after.code, after.depths(), certain)
     flow = fill(exact - turn, certain)
     flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
     flow = np.where(certain[..., None], exact, turn + flow)
+    if turned:
+        cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
+        flow, turn = over_neck(flow, turn, after.code, certain, cloth)
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
@@ -223,6 +230,12 @@ def _firm(model: ShapeModel, after: View) -> Array:
     mask = after.raster.image(firm.astype(np.float32))
     round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     return cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, round_), cv2.MORPH_OPEN, round_) > 0.5
+
+
+def _facing(model: ShapeModel, before: View, after: View) -> Array:
+    """(S, S) how much a surface that is seen after the change faced the camera before it; 0 off the face."""
+    front = model.normals(before.vertices) @ before.code.rotation[2].astype(np.float32)
+    return after.raster.image(after.raster.read(front))
 
 
 def _soft_inside(mask: Array, sigma: float) -> Array:

@@ -42,6 +42,7 @@ _KEYS = frozenset(
 )
 _PARTED_CM = (0.30, 0.70)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
 _NARROWEST = 0.04  # share of its width that any mouth may still grow by
+_ATLAS = np.array([0.0, -1.0, 1.5])  # centimetres: on it the skull turns, between the ears and behind them
 _MOST_FORM = 1.25  # several edits together build no other person
 
 
@@ -61,9 +62,15 @@ def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, 
         turn += strength * np.radians([pose.get("yaw", 0.0), pose.get("pitch", 0.0)])
         age += strength * move.get("age", 0.0)
         form += strength * _form(move)
-    rotation = rotation_matrix(np.array([-turn[1], turn[0], 0.0])) @ code.rotation
-    moved = code.but(expression=code.expression + change, rotation=rotation, age=age)
+    moved = _turned(code, turn).but(expression=code.expression + change, age=age)
     return moved.but(form=np.clip(form, -_MOST_FORM, _MOST_FORM)) if form.any() else moved
+
+
+def _turned(code: ShapeCode, turn: Array) -> ShapeCode:
+    """The code turned by (2,) radians to the image's right and up, about the joint of head and neck."""
+    rotation = rotation_matrix(np.array([-turn[1], turn[0], 0.0])) @ code.rotation
+    stays = ((code.rotation - rotation) @ _ATLAS)[:2] * [1, -1]
+    return code.but(rotation=rotation, translation=code.translation + code.scale * stays)
 
 
 def expression_look(model: ShapeModel, before: ShapeCode, after: ShapeCode) -> dict[str, float]:

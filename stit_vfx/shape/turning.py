@@ -17,10 +17,14 @@ from stit_vfx.shape.fill import fill
 Array = np.ndarray
 
 # The egg in the model's axes, centimetres, hair included; its depth falls off like a bell.
-_CENTRE, _ACROSS, _UP, _DEEP, _BELL = np.array([0.0, 2.5, 0.0]), 9.5, 12.5, 11.5, 0.9
+_CENTRE, _ACROSS, _UP, _DEEP, _BELL = np.array([0.0, 2.5, 1.5]), 9.5, 12.5, 10.0, 1.8
 _PASSAGE_CM = 3.0  # from the sure face to the egg
 _OF_WAY = 0.7  # of the way to the crop's edge: no step is longer
 _NECK_CM = (-7.0, -15.0)  # the turn begins to fade at the chin's height, and is gone at the collar
+_CHIN = np.array([0.0, -7.5, 9.0])
+_BELOW_CM = (7.0, 3.0)  # above the chin: between these heights the neck takes over
+_CLOTH, _BESIDE_CM = 0.3, 0.1  # share from which there is a collar, and how far its colour reaches
+_COARSE, _ROUNDS = 4, 150
 
 
 def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array) -> Array:
@@ -39,8 +43,55 @@ def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array)
     high, low = _NECK_CM
     share = np.clip((on_head[..., 1] - low) / (high - low), 0, 1)
     share = (share * share * (3 - 2 * share))[..., None]
-    moved = (source - here)[..., :2] * [1, -1] * after.scale * share
+    moved = (source - here)[..., :2] * [1, -1] * after.scale + (before.translation - after.translation)
+    moved = moved * share
     return np.asarray(_within_crop(moved), np.float32)
+
+
+def over_neck(flow: Array, turn: Array, after: ShapeCode, sure: Array, cloth: Array) -> tuple[Array, Array]:
+    """The flow of the skin and of what sits on the head, (S, S, 2) px each, with the neck drawn out evenly
+    between the jaw, which goes where it goes, and the collar, which stays. Above the jaw nothing changes.
+
+    sure (S, S) bool: firmly on the face; cloth (S, S) 0..1, none where nothing is known of it.
+    """
+    seen = _seen_cm(after, sure.shape)
+    above = (seen - (after.rotation @ _CHIN)[:2]) @ _upright(after)
+    edge = np.pad(np.zeros(np.array(sure.shape) - 2, bool), 1, constant_values=True)
+    clothed = cv2.GaussianBlur(cloth.astype(np.float32), (0, 0), _BESIDE_CM * after.scale) > _CLOTH
+    low = _NECK_CM[1] - _CHIN[1]
+    still = ~sure & ((above < low) | edge | (clothed & (above < _BELOW_CM[0])))
+    one = sure[..., None].astype(np.float32)
+    drawn = _even(np.concatenate([one * flow, one], -1), sure, still)
+    high, end = _BELOW_CM
+    share = np.clip((high - above) / (high - end), 0, 1)
+    share = (share * share * (3 - 2 * share))[..., None]
+    skin = flow + share * (1 - one) * (_within_crop(drawn[..., :2]) - flow)
+    # Hair beside the jaw goes with it, and ever less so further away.
+    hair = turn + share * (_within_crop(drawn[..., :2]) * drawn[..., 2:] - turn)
+    return np.asarray(skin, flow.dtype), np.asarray(hair, turn.dtype)
+
+
+def _even(values: Array, sure: Array, still: Array) -> Array:
+    """(S, S, C) the values where `sure` (S, S) bool, 0 where `still`, and between them as a skin stretches:
+    Laplace's equation, on a grid of a few millimetres.
+    """
+    size = sure.shape[1], sure.shape[0]
+    small = ((size[0] + _COARSE - 1) // _COARSE, (size[1] + _COARSE - 1) // _COARSE)
+    weights = cv2.resize(np.dstack([sure, still]).astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    known = values * sure[..., None]
+    fixed = cv2.resize(known.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    total = weights.sum(2)
+    fixed /= np.maximum(total, 1e-6)[..., None]
+    held = (total > 0.5)[..., None]
+    even = fill(fixed, held[..., 0].astype(np.float32))
+    for _ in range(_ROUNDS):
+        even = np.where(held, fixed, cv2.blur(even, (3, 3)))
+    return np.asarray(cv2.resize(even, size, interpolation=cv2.INTER_LINEAR).reshape(values.shape))
+
+
+def _upright(code: ShapeCode) -> Array:
+    """(2,) the head's upward axis in the picture, right and up."""
+    return code.rotation[:2, 1] / max(float(np.linalg.norm(code.rotation[:2, 1])), 1e-6)
 
 
 def _within_crop(moved: Array) -> Array:
@@ -63,7 +114,7 @@ def _seen_cm(code: ShapeCode, shape: tuple[int, ...]) -> Array:
 def _depth(code: ShapeCode, seen: Array, depth_cm: Array, sure: Array) -> Array:
     """(S, S) centimetres in the camera's axes, smooth everywhere."""
     centre = code.rotation @ _CENTRE
-    upright = code.rotation[:2, 1] / max(float(np.linalg.norm(code.rotation[:2, 1])), 1e-6)
+    upright = _upright(code)
     away = seen - centre[:2]
     up = away @ upright
     across = away @ np.array([upright[1], -upright[0]])

@@ -1,0 +1,51 @@
+"""What the backdrop may look like where a head stood before it.
+
+Nobody knows. What is shown there is the backdrop from beside the head, mirrored at the head's outline: it is
+as sharp, as grainy and as busy as the rest, meets what is seen without a step, and moves from frame to frame
+no more than the outline does. Where the mirror shows no backdrop, it is continued smoothly.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from stit_vfx.plate.composite import sample_within
+from stit_vfx.shape.fill import fill
+from stit_vfx.shape.grain import grain_like
+
+Array = np.ndarray
+
+_ROUND = 0.012  # of the crop's side: the mirror follows the outline no closer than this
+_FACING = 0.04  # of the crop's side: and faces away from the head as seen with eyes so blurred
+_DEEPEST = 0.12  # of the crop's side: further inside nothing is uncovered, and nothing mirrored
+_CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
+
+
+def backdrop(crop_code: Array, behind: Array, near: Array) -> Array:
+    """(S, S, 3) code: a guess at the backdrop everywhere. `behind` (S, S) 0..1: where the crop shows
+    it; `near` (S, S): weight of each pixel as a hint at it, never quite nothing.
+    """
+    mirrored, trust = _mirrored(crop_code, behind)
+    smooth = fill(crop_code, np.maximum(near, 1e-6))
+    # Smooth guesses on a grainy wall would show where the head has been.
+    smooth = smooth + grain_like(crop_code, behind > _CERTAIN, smooth)
+    return np.asarray(smooth + trust[..., None] * (mirrored - smooth), np.float32)
+
+
+def _mirrored(crop_code: Array, behind: Array) -> tuple[Array, Array]:
+    """The crop (S, S, 3) mirrored at the edge of what is `behind`, and (S, S) 0..1 how far it is backdrop."""
+    size = len(behind)
+    soft = cv2.GaussianBlur(behind.astype(np.float32), (0, 0), _ROUND * size)
+    depth = cv2.distanceTransform((soft < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    depth = cv2.GaussianBlur(depth, (0, 0), 1.0)
+    facing = cv2.GaussianBlur(behind.astype(np.float32), (0, 0), _FACING * size)
+    out = np.stack([cv2.Sobel(facing, cv2.CV_32F, 1, 0), cv2.Sobel(facing, cv2.CV_32F, 0, 1)], -1)
+    out /= np.maximum(np.linalg.norm(out, axis=-1, keepdims=True), 1e-9)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    there = np.stack([x, y], -1) + 2 * depth[..., None] * out
+    inside = ((there >= 0) & (there <= size - 1)).all(-1)
+    trust = np.clip(sample_within(behind, there), 0, 1) * inside
+    trust = trust * np.clip(2 - depth / (0.5 * _DEEPEST * size), 0, 1)
+    trust = cv2.GaussianBlur((trust * trust).astype(np.float32), (0, 0), 1.5)
+    return sample_within(crop_code, there), np.where(depth > 0, trust, 0)
