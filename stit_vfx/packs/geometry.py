@@ -276,6 +276,8 @@ class GeometryModel:
         light = _whole(shoulder_decode(moved), fields.flow)
         same = (gain == 1) & (light == shoulder_decode(moved))
         relit = np.where(same, moved, shoulder_encode(light * gain))
+        if fields.lid.any():
+            relit = relit + fields.lid[..., None] * (shoulder_encode(fields.lid_lin) - relit)
         mouth = _mouth(fields, new, moved, self.mouth_trust)
         share = fields.revealed[..., None]
         return np.where(share == 0, relit, (1 - share) * relit + share * mouth)
@@ -312,6 +314,7 @@ def _faded(fields: Fields, fade: np.ndarray) -> Fields:
         turn=fields.turn * wide,
         ratio=1 + (fields.ratio - 1) * wide,
         revealed=fields.revealed * fade,
+        lid=fields.lid * fade,
         fade=fields.fade * fade,
         skin=fields.skin * fade,
     )

@@ -15,7 +15,8 @@ import numpy as np
 from stit_vfx.shape.chart import AZIMUTH_DEG, ELEVATION_DEG
 from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fill import fill
-from stit_vfx.shape.lids import lid_flow
+from stit_vfx.shape.lid_skin import closing_lids
+from stit_vfx.shape.lids import lids
 from stit_vfx.shape.model import EYE, SKIN, ShapeModel
 from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
 from stit_vfx.shape.mouth_memory import MouthMemory
@@ -43,7 +44,8 @@ class Fields:
     that the plate does not. `mouth_lin` (S, S, 3): a painted mouth for there. `inside` (S, S) 0..1: between
     the lips after the edit. `face` (S, S) bool. `fade` (S, S): 1, and 0 at the crop's edge. `skin` (S, S)
     0..1: firmly on the face's skin. `zones`: places on the plate's face. `turn` (S, S, 2) crop px: the
-    flow of what sits on the head. `own` (S, S) 0..1: how far `mouth_lin` is the actor's own.
+    flow of what sits on the head. `own` (S, S) 0..1: how far `mouth_lin` is the actor's own. `lid` (S, S)
+    0..1 and `lid_lin` (S, S, 3): closing lids, of skin that the plate hides.
     """
 
     flow: Array
@@ -57,6 +59,8 @@ class Fields:
     zones: Zones
     turn: Array
     own: Array
+    lid: Array
+    lid_lin: Array
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,8 @@ def _fields(
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
-    brow = None if seen is None else seen.of("brow")
-    flow = lid_flow(flow, eye_flow, *curves, px_per_cm=px_per_cm, brow=brow)
+    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=None if seen is None else seen.of("eye"))
+    flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
     between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)
     flow = between.flow
@@ -182,6 +186,9 @@ def _fields(
     ratio, skin_luma = shading_ratio(surface, warped, crop_lin, look)
     firm = fade * _soft_inside(certain, 0.2 * px_per_cm)
     ratio = 1 + (ratio - 1) * firm[..., None]
+    shown = (before.parts() == SKIN) * (1.0 if seen is None else seen.of("skin"))
+    lid = closing_lids(eyes, surface, parts == EYE, shown, crop_lin)
+    ratio = ratio * np.exp(lid.lash * fade)[..., None]
     pictures = {"warped_lin": warped, "crop_lin": crop_lin}
     mouth, own = mouth_picture(
         model, before, after, between, **pictures, skin_luma=skin_luma, seen=seen, memory=memory
@@ -199,6 +206,8 @@ def _fields(
         Zones.of(before.chart_deg(model), before.code),
         turn.astype(np.float32),
         own,
+        lid.cover * fade,
+        lid.lin,
     )
 
 
@@ -277,4 +286,6 @@ def _enlarged(fields: Fields, size: int) -> Fields:
         fields.zones.enlarged(size),
         turn,
         up(fields.own),
+        up(fields.lid),
+        up(fields.lid_lin),
     )

@@ -103,6 +103,13 @@ def look_up(image: Array, place_px: Array) -> Array:
     )
 
 
+def around_eyes(place_px: Array) -> Array:
+    """(S, S) bool: skin between brows, cheekbones, temples and the bridge of the nose, by its chart px."""
+    across = np.abs((place_px[..., 0] + 0.5) / PX_PER_DEG - AZIMUTH_DEG)
+    up = ELEVATION_DEG[1] - (place_px[..., 1] + 0.5) / PX_PER_DEG
+    return np.asarray((across > 3) & (across < 40) & (up > 5) & (up < 32))
+
+
 @lru_cache(maxsize=_PEOPLE)
 def relief(person: int = 0) -> Relief:
     """The drawing of one person, by a number of theirs (`person_of`). Takes a quarter of a second, once."""

@@ -113,15 +113,19 @@ def shading_ratio(
 
 def _light_and_skin(surface: Surface, warped_lin: Array, crop_lin: Array) -> tuple[Light, Array, float]:
     """The light, how skin-like the warped crop is (S, S), and the skin's median brightness."""
-    middle = _middle(surface.place_plate_px)
-    plate_skin = skin_likelihood(crop_lin, middle, blur_px=0.05 * surface.px_per_cm)
-    use = (middle > 0.5) & (plate_skin > 0.3) & (surface.normal_plate[..., 2] > 0.2)
+    middle, sure = _middle(surface.place_plate_px), plate_skin(surface, crop_lin)
+    use = (middle > 0.5) & (sure > 0.3) & (surface.normal_plate[..., 2] > 0.2)
     step = max(1, int(use.sum()) // 20000)
     pick = np.flatnonzero(use)[::step]
     colour = crop_lin.reshape(-1, 3)[pick]
-    light = estimate_light(surface.normal_plate.reshape(-1, 3)[pick], colour, plate_skin.ravel()[pick])
+    light = estimate_light(surface.normal_plate.reshape(-1, 3)[pick], colour, sure.ravel()[pick])
     likely = skin_likelihood(warped_lin, _middle(surface.place_px), blur_px=0.12 * surface.px_per_cm)
     return light, likely, float(np.median(colour @ LUMA)) if len(pick) else light.level
+
+
+def plate_skin(surface: Surface, crop_lin: Array) -> Array:
+    """(S, S) 0..1: how much each pixel of the plate (S, S, 3) looks like the skin of its cheeks."""
+    return skin_likelihood(crop_lin, _middle(surface.place_plate_px), blur_px=0.05 * surface.px_per_cm)
 
 
 def _middle(place_px: Array) -> Array:

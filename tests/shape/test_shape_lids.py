@@ -1,56 +1,125 @@
+import itertools
+
 import numpy as np
 import pytest
 
-from stit_vfx.shape.lids import POINTS, lid_flow
+from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_skin
+from stit_vfx.shape.lids import POINTS, Lids, lids
 
-SIZE, PX_PER_CM = 120, 12.0
-HAIR = slice(44, 52)  # rows of a brow that lies low, close above a deep eye
+SIZE, PX_PER_CM = 160, 20.0
+TOP, BOTTOM = 70.0, 86.0  # rows of the open eye's rims
+SHADOW = slice(40, 66)  # rows of a deep socket, black with hair and shadow
+SKIN = np.array([0.40, 0.24, 0.18])
 
 
-def curves(upper: float, raised: float = 0.0) -> np.ndarray:
-    """Both eyes as rows of level curves: upper lash line, lower one, brow and cheek, in px."""
+def curves(upper: float = TOP, raised: float = 0.0) -> np.ndarray:
+    """Both eyes, in px: an arched upper lash line, and the lower one, brow and cheek level."""
     eyes = []
-    for left, right in ((10, 50), (70, 110)):
+    arch = np.clip(1 - np.abs(np.linspace(-1.8, 1.8, POINTS)) ** 2.6, 0, None)
+    for left, right in ((5, 75), (85, 155)):
         x = np.linspace(left, right, POINTS)
-        for y in (upper, 70.0, 36.0 - raised, 92.0):
-            eyes.append(np.stack([x, np.full(POINTS, y)], 1))
+        for y in (BOTTOM - (BOTTOM - upper) * arch, BOTTOM, 40.0 - raised, 120.0):
+            eyes.append(np.stack([x, np.broadcast_to(y, POINTS)], 1))
     return np.concatenate(eyes)
 
 
-def flow_of(before: np.ndarray, after: np.ndarray, brow: np.ndarray | None) -> np.ndarray:
+def lids_of(after: np.ndarray, eye: np.ndarray | None = None) -> Lids:
     still = np.zeros((SIZE, SIZE, 2), np.float32)
-    return lid_flow(still, still, before, after, px_per_cm=PX_PER_CM, brow=brow)
+    return lids(still, still, curves(), after, px_per_cm=PX_PER_CM, eye=eye)
 
 
 @pytest.fixture
-def brow() -> np.ndarray:
-    share = np.zeros((SIZE, SIZE), np.float32)
-    share[HAIR] = 1.0
-    return share
+def plate() -> np.ndarray:
+    """(SIZE, SIZE, 3) linear: grainy skin, a black socket, and eyes in green, which no skin is."""
+    rng = np.random.default_rng(3)
+    picture = SKIN * np.exp(0.03 * rng.standard_normal((SIZE, SIZE, 1)))
+    picture[SHADOW] = 0.008
+    y, x = np.mgrid[:SIZE, :SIZE]
+    rise = np.clip(1 - np.abs((x % 80 - 40) / 19.4) ** 2.6, 0, None) * (BOTTOM - TOP)
+    picture[(y < BOTTOM) & (y > BOTTOM - rise)] = (0.02, 0.6, 0.02)
+    return picture.astype(np.float32)
 
 
-def source_rows(flow: np.ndarray, column: int) -> np.ndarray:
-    return np.arange(SIZE) + flow[:, column, 1]
+def skin_of(closed: Lids, plate: np.ndarray) -> np.ndarray:
+    shown = np.ones((SIZE, SIZE), np.float32)
+    likely = (np.abs(plate[..., 0] - SKIN[0]) < 0.1).astype(np.float32)
+    return lid_skin(closed, plate, bare_skin(plate, likely, shown), px_per_cm=PX_PER_CM)
 
 
-def test_a_closing_lid_draws_no_hair_of_the_brow_over_the_eye(brow: np.ndarray) -> None:
-    flow = flow_of(curves(58.0), curves(69.0), brow)
-    for column in (30, 90):
-        below = source_rows(flow, column)[HAIR.stop + 1 : 68]
-        assert (below > HAIR.stop - 1.3).all()
-        assert np.allclose(source_rows(flow, column)[HAIR], np.arange(SIZE)[HAIR], atol=0.6)
+def test_a_closed_lid_reaches_from_the_fold_to_the_lower_rim() -> None:
+    closed = lids_of(curves(BOTTOM - 1))
+    for column in (40, 120):
+        covered = np.flatnonzero(closed.cover[:, column] > 0.95)
+        assert covered.min() <= TOP + 2
+        assert BOTTOM - 1 <= covered.max() <= BOTTOM + 0.25 * PX_PER_CM
+        assert (np.diff(covered) == 1).all()
 
 
-def test_without_labels_the_skin_up_to_the_brow_curve_stretches() -> None:
-    flow = flow_of(curves(58.0), curves(69.0), None)
-    assert source_rows(flow, 30)[56] < HAIR.stop
+def test_a_closed_lid_is_skin_with_nothing_of_the_eye_in_it(plate: np.ndarray) -> None:
+    closed = lids_of(curves(BOTTOM - 1))
+    lid = skin_of(closed, plate)[(closed.cover > 0.95) & (closed.down > 0.6)]
+    assert (lid[:, 0] > lid[:, 1]).all()
+    assert np.abs(np.log(np.median(lid, 0) / SKIN)).max() < 0.55
 
 
-def test_a_brow_that_rises_is_carried_whole(brow: np.ndarray) -> None:
-    flow = flow_of(curves(58.0), curves(58.0, raised=6.0), brow)
-    rows = source_rows(flow, 30)
-    assert np.allclose(rows[HAIR.start - 6 : HAIR.stop - 7], np.arange(HAIR.start, HAIR.stop - 1), atol=0.6)
+def test_a_closed_lid_has_the_grain_of_the_skin_around(plate: np.ndarray) -> None:
+    closed = lids_of(curves(BOTTOM - 1))
+    lid = np.log(skin_of(closed, plate)[74:82, 25:55, 1])
+    around = np.log(plate[100:108, 25:55, 1])
+    noise = [np.diff(a, axis=1).std() for a in (lid, around)]
+    assert noise[0] == pytest.approx(noise[1], rel=0.35)
 
 
-def test_nothing_moves_where_nothing_changes(brow: np.ndarray) -> None:
-    assert np.abs(flow_of(curves(58.0), curves(58.0), brow)).max() < 1e-4
+def test_the_brow_above_a_closing_eye_stays_where_it_is() -> None:
+    flow = lids_of(curves(BOTTOM - 1)).flow
+    assert np.abs(flow[40:60]).max() < 0.1 * PX_PER_CM
+
+
+def test_a_lid_closes_ever_further_and_never_jumps(plate: np.ndarray) -> None:
+    pictures = []
+    for upper in np.linspace(TOP, BOTTOM, 33):
+        closing = lids_of(curves(upper))
+        share = closing.cover[..., None]
+        pictures.append(plate + share * (skin_of(closing, plate) - plate))
+    covered = [float(np.abs(p - plate).mean()) for p in pictures]
+    steps = [float(np.abs(b - a).mean()) for a, b in itertools.pairwise(pictures)]
+    assert covered[0] == 0
+    assert (np.diff(covered) > -1e-4).all()
+    assert max(steps) < 0.15 * covered[-1]
+
+
+def test_a_rim_lies_where_the_plate_shows_it_not_where_landmarks_say() -> None:
+    eye = np.zeros((SIZE, SIZE), np.float32)
+    eye[int(TOP) - 5 : int(BOTTOM) + 5] = 1.0
+    seen, told = (lids_of(curves(BOTTOM + 2), e).cover[:, 40] > 0.5 for e in (eye, None))
+    assert np.flatnonzero(seen).min() == pytest.approx(np.flatnonzero(told).min() - 5, abs=2)
+    assert np.flatnonzero(seen).max() == pytest.approx(np.flatnonzero(told).max() + 5, abs=2)
+
+
+def test_lashes_are_a_thin_dark_line_along_the_rim() -> None:
+    closed = lids_of(curves(BOTTOM - 1))
+    light = lash_light(closed, px_per_cm=PX_PER_CM, soft_px=0.5)[:, 40]
+    assert light.max() <= 0
+    assert light.min() < -1.0
+    assert np.ptp(np.flatnonzero(light < -0.8)) < 0.2 * PX_PER_CM
+
+
+def test_an_eye_that_opens_wide_repeats_no_row_of_the_plate() -> None:
+    flow = lids_of(curves(TOP - 0.2 * PX_PER_CM)).flow
+    rows = np.arange(SIZE) + flow[:, 40, 1]
+    eye = rows[int(TOP - 2) : int(BOTTOM) - 1]
+    assert np.abs(flow[60:80, 40, 1]).max() > 1.0
+    assert np.diff(eye).min() > 0.1
+
+
+def test_skin_below_a_brow_that_rises_stretches_evenly() -> None:
+    flow = lids_of(curves(raised=6.0)).flow
+    rows = (np.arange(SIZE) + flow[:, 40, 1])[34 : int(TOP)]
+    assert rows[0] == pytest.approx(40, abs=0.2)
+    assert 0.3 < np.diff(rows).min() <= np.diff(rows).max() < 1.5
+
+
+def test_nothing_moves_where_nothing_changes() -> None:
+    still = lids_of(curves())
+    assert np.abs(still.flow).max() < 1e-4
+    assert not still.cover.any()

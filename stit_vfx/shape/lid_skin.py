@@ -1,0 +1,155 @@
+"""The skin of a closing lid, which the plate hides in a fold: light from the skin around the eye, grain from
+the skin below it, and a dark line of lashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from stit_vfx.shape.fill import fill
+from stit_vfx.shape.grain import blur_px
+from stit_vfx.shape.lids import Lids
+from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.relief import around_eyes
+from stit_vfx.shape.shading import Surface, plate_skin
+
+Array = np.ndarray
+
+_RANGE = (1e-3, 1.2)  # linear light of skin: beyond it there are highlights, which no lid takes over
+_GRAIN_CM, _LIGHT_CM = 0.07, 0.14  # what is finer is grain; what is wider is light
+_MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
+_SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
+_SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
+_DEEPEST = 0.9  # of log light: darker is the hair of a brow
+_SHADED = (
+    0.88,
+    0.28,
+    0.7,
+)  # share of that shadow at the fold, at the rim; how far down a lid it is the latter
+_TINT = np.array([0.955, 0.935, 0.93], np.float32)  # thin skin: a little darker and redder than around it
+_CREASE = (0.16, 0.20, 0.07)  # log light lost in the fold's crease, how far down it runs, half its width
+_BULGE = 0.05  # log light gained where the eyeball stands out
+_UNDER = (0.15, 0.55)  # log light lost at the rim, which turns down; from so far down
+_LASH, _LASH_CM, _BELOW_CM = 2.0, 0.035, 0.10  # log light lost, half width of the line, and of its shadow
+_HAIRS = 7
+_SEEN_CM = 0.12
+_LASH_SHUT = (0.05, 0.35)  # share closed from which on lashes are drawn, and drawn in full
+
+
+@dataclass(frozen=True)
+class ClosingLids:
+    """`cover` (S, S) 0..1, `lin` (S, S, 3) linear light there, and `lash` (S, S) log light, 0 or less, that
+    lashes take away there and around.
+    """
+
+    cover: Array
+    lin: Array
+    lash: Array
+
+
+def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, crop_lin: Array) -> ClosingLids:
+    """Lids over a crop (S, S, 3) linear light. `eyeball` (S, S) bool: seen after the edit; `shown` (S, S)
+    0..1: skin of the plate.
+    """
+    if not lids.cover.any():
+        return ClosingLids(lids.cover, crop_lin, np.zeros_like(lids.cover))
+    px_per_cm = surface.px_per_cm
+    near = (eyeball | around_eyes(surface.place_px)).astype(np.float32)
+    near = _ramp(
+        2 * cv2.GaussianBlur(near, (0, 0), _SEEN_CM * px_per_cm) - 0.4
+    )  # no lid shows through a nose
+    bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
+    soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
+    lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
+    lin = lid_skin(lids, crop_lin, bare, px_per_cm=px_per_cm) * np.exp(lash)[..., None]
+    return ClosingLids(lids.cover * near, lin.astype(np.float32), lash.astype(np.float32))
+
+
+def bare_skin(crop_lin: Array, likely: Array, shown: Array) -> Array:
+    """(S, S) 0..1: skin in any light but a deep shadow. `likely` (S, S): looks like the cheeks; `shown`
+    (S, S): is said to be skin, where brows and lashes may be among it.
+    """
+    luma = np.log(np.clip(crop_lin, *_RANGE) @ LUMA)
+    if not (likely > 0.5).any():
+        return shown.astype(np.float32)
+    usual = float(np.median(luma[likely > 0.5]))
+    return np.asarray(shown * _ramp((luma - usual - _SHADOW) / 0.4) * (0.5 + 0.5 * likely), np.float32)
+
+
+def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> Array:
+    """(S, S, 3) linear light: closing lids where `lids.cover` is.
+
+    crop_lin (S, S, 3); bare (S, S) 0..1: firmly skin in the plate, and nothing else.
+    """
+    log = np.log(np.clip(crop_lin, *_RANGE)).astype(np.float32)
+    known = (_ramp((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
+    if not known.any():
+        return crop_lin
+    light = cv2.GaussianBlur(fill(log, known), (0, 0), max(1.0, _LIGHT_CM * px_per_cm))
+    socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
+    most, least, down = _SHADED
+    shaded = (most + (least - most) * _ramp(lids.down / down))[..., None]
+    light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
+    grain = log - _mean_within(log, known, _GRAIN_CM * px_per_cm)
+    most = _MOST_GRAIN * float(np.median(np.abs(grain[known > 0.9]))) if (known > 0.9).any() else 0.0
+    grain = np.clip(grain, -most, most)
+    grain = _taken(grain * known[..., None], lids.flow)
+    tint = np.log(_TINT) * _ramp(lids.down / 0.6)[..., None]
+    return np.exp(light + tint + _form(lids.down)[..., None] + grain).astype(np.float32)
+
+
+def lash_light(lids: Lids, *, px_per_cm: float, soft_px: float) -> Array:
+    """(S, S) log light, 0 or less, that lashes of closing lids take away."""
+    line = max(_LASH_CM, 0.8 * soft_px / px_per_cm)
+    strength = _LASH * _LASH_CM / line * (0.6 + 0.4 * _LASH_CM / line)
+    drawn = np.exp(-0.5 * (lids.rim_cm / line) ** 2)
+    hairs = _hairs(lids.along_cm)
+    below = np.where(lids.rim_cm > 0, np.exp(-lids.rim_cm / (_BELOW_CM * (0.5 + hairs))), 0) * (
+        0.4 + 1.2 * hairs
+    )
+    low, high = _LASH_SHUT
+    share = np.clip((lids.shut - low) / (high - low), 0, 1)
+    return np.asarray(-share * (strength * drawn + 0.22 * below), np.float32)
+
+
+def _hairs(along_cm: Array) -> Array:
+    """(S, S) 0..1: lashes, side by side, seldom alike."""
+    rng = np.random.default_rng(_HAIRS)
+    at = np.linspace(-2.5, 2.5, 120)
+    return np.interp(along_cm, at, rng.uniform(0, 1, len(at)))
+
+
+def _form(down: Array) -> Array:
+    """(S, S) log light by how far down a lid a point is."""
+    under, begins = _UNDER
+    turned = np.clip((down - begins) / (1 - begins), 0, 1)
+    deep, at, wide = _CREASE
+    crease = deep * np.exp(-0.5 * ((down - at) / wide) ** 2)
+    bulge = _BULGE * np.exp(-0.5 * ((down - 0.5) / 0.2) ** 2)
+    return np.asarray(bulge - crease - under * turned**2, np.float32)
+
+
+def _mean_within(values: Array, weight: Array, sigma: float) -> Array:
+    """(S, S, C): Gaussian mean over where the weight (S, S) is."""
+    weight, sigma = weight + 1e-4, max(sigma, 0.8)
+    total = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma)
+    return np.asarray(total / cv2.GaussianBlur(weight, (0, 0), sigma)[..., None])
+
+
+def _taken(picture: Array, flow: Array) -> Array:
+    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
+    return cv2.remap(
+        picture,
+        x + flow[..., 0].astype(np.float32),
+        y + flow[..., 1].astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def _ramp(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
