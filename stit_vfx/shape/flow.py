@@ -17,6 +17,7 @@ from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lid_skin import closing_lids
 from stit_vfx.shape.lids import lids
+from stit_vfx.shape.lips import lips_met
 from stit_vfx.shape.model import EYE, SKIN, ShapeModel
 from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
 from stit_vfx.shape.mouth_memory import MouthMemory
@@ -120,7 +121,8 @@ def change_fields(
     work = min(size, _WORK_PX)
     small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
     affine = crop_affine(quad, work)
-    old, new = (View.of(model, code.through(affine), work) for code in (before, after))
+    codes = lips_met(model, (before.through(affine), after.through(affine)), small)
+    old, new = (View.of(model, code, work) for code in codes)
     seen = None if seen is None else seen.resized(work)
     fields = _fields(model, old, new, small, look or {}, whole_head=whole_head, seen=seen, memory=memory)
     return fields if work == size else _enlarged(fields, size)

@@ -17,13 +17,17 @@ Array = np.ndarray
 _ENAMEL, _GUM, _DARK = (
     np.array([0.66, 0.58, 0.47]),
     np.array([0.34, 0.13, 0.12]),
-    np.array([0.040, 0.013, 0.012]),
+    np.array([0.075, 0.022, 0.018]),
 )
-_TONGUE = np.array([0.17, 0.060, 0.055])
+_TONGUE = np.array([0.270, 0.098, 0.090])
+_BLUSH = np.array([1.20, 0.91, 0.79])  # light in a mouth has been on red skin before
 # Right edges of the teeth along the arch from the middle, centimetres.
 _UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
 _LOWER_EDGES = np.cumsum([0.0, 0.52, 0.56, 0.64, 0.66, 0.66, 1.0])
 _UPPER_CM, _LOWER_CM = 0.92, 0.78  # height of a crown
+# How much higher than the middle ones the upper teeth end, from the middle on, and their corners' roundness.
+_UPPER_ENDS = np.array([0.0, 0.07, 0.03, 0.09, 0.14, 0.20])
+_CORNER_CM, _CORNER_WIDE_CM, _KEEN_CM = 0.06, 0.07, 0.02
 
 
 def paint(model: ShapeModel, raster: Raster, part: Array, *, light: Array) -> Array:
@@ -43,12 +47,14 @@ def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
     """(n, 3) reflectance times how far the mouth lets light in: less towards its corners and its back."""
     lips = model.landmark_modes[0, [62, 66]].mean(0)
     x, depth = place[:, 0] - lips[0], lips[2] - place[:, 2]
-    upper = _teeth(x, place[:, 1] - (lips[1] - 0.22), _UPPER_EDGES, _UPPER_CM)
-    lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM)
+    height, behind = place[:, 1] - (lips[1] - 0.22), _behind(x, lips[1] - place[:, 1])
+    ends = 1 / (1 + np.exp(-(height - _ends(x)) / _KEEN_CM))[:, None]
+    upper = ends * _teeth(x, height, _UPPER_EDGES, _UPPER_CM) * _BLUSH + (1 - ends) * _DARK
+    lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM) * _BLUSH
     is_upper = place[:, 2] + 0.42 * x**2 > lips[2] - 0.75 - 0.11
     teeth = np.where(is_upper[:, None], upper, 0.72 * lower)
-    teeth = teeth * (1 - 0.70 * np.clip(np.abs(x) / 2.3, 0, 1) ** 1.6)[:, None]
-    colour = np.where((part == TEETH)[:, None], teeth, _behind(x, lips[1] - place[:, 1]))
+    teeth = teeth * (1 - 0.85 * np.clip(np.abs(x) / 2.2, 0, 1) ** 1.5)[:, None]
+    colour = np.where((part == TEETH)[:, None], teeth, behind)
     recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0)
     return (colour * recess[:, None]).astype(np.float32)
 
@@ -56,10 +62,19 @@ def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
 def _behind(x: Array, below: Array) -> Array:
     """(n, 3) reflectance of what lies behind the teeth: the dark, and a tongue's rounded back in it."""
     dark = np.clip(1 - 0.45 * np.abs(x) / 2.0, 0.3, 1)
-    back = np.exp(-((x / 1.35) ** 2)) * np.clip((below - 0.45 - 0.22 * x**2) / 0.55, 0, 1)
-    furrow = 1 - 0.15 * np.exp(-((x / 0.10) ** 2))
-    share = (back**1.3 * furrow)[:, None]
+    back = np.exp(-((x / 1.45) ** 2)) * np.clip((below - 0.12 - 0.20 * x**2) / 0.75, 0, 1)
+    furrow = 1 - 0.12 * np.exp(-((x / 0.16) ** 2))
+    share = (back * back * (3 - 2 * back) * furrow)[:, None]
     return _DARK * dark[:, None] * (1 - share) + _TONGUE * share
+
+
+def _ends(x: Array) -> Array:
+    """(n,) centimetres above the middle teeth's edge at which the upper teeth end."""
+    side = np.abs(x) * np.sqrt(1 + (0.42 * x) ** 2)
+    tooth = np.clip(np.searchsorted(_UPPER_EDGES, side, side="right") - 1, 0, len(_UPPER_ENDS) - 1)
+    gap = np.min(np.abs(side[:, None] - _UPPER_EDGES[None]), 1)
+    round_ = np.exp(-((gap / _CORNER_WIDE_CM) ** 2))
+    return np.asarray(_UPPER_ENDS[tooth] + _CORNER_CM * round_)
 
 
 def _teeth(x: Array, height: Array, edges: Array, crown_cm: float) -> Array:

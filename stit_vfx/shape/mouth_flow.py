@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from stit_vfx.shape.chart import HOLES, LIPS
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.lips import Edges, parted
 from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
-from stit_vfx.shape.mouth_memory import LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
+from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.raster import Raster, rasterise
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+_SLIT_CM = 0.25  # lips no further apart than this touch, but for a glint of teeth
+_OPENED_CM = 0.12
+_AROUND_DEG = 24.0  # of the chart: from the nose to the chin
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 _CARRIED_CM, _GLINT = 0.35, 0.2
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
@@ -38,7 +43,7 @@ _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
 _DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
 _SHADED_OWN = 0.2  # what other frames show is shaded already
-_UNDER_LIP, _OVER_LIP = (0.25, 0.50), (0.65, 0.22)  # light left right at the lips, and how far they shade, cm
+_UNDER_LIP, _OVER_LIP = (0.42, 0.50), (0.60, 0.25)  # light left right at the lips, and how far they shade, cm
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,17 @@ def between_lips(
     parts_before = before.parts()
     fitted, inside = _mouth(parts_before), _mouth(parts)
     none = np.zeros(inside.shape, np.float32)
+    px = after.code.scale
+    edges = Edges.of(model, before.code)
+    if edges.gap < _SLIT_CM * px:
+        sides = _lip_flows(model, after, flow, visible)
+        new = Edges.of(model, after.code)
+        between, flow = parted(edges, new, flow, sides)
+        inside, nowhere = between > 0.5, np.zeros(between.shape, bool)
+        opened = _ramp((new.gap - edges.gap) / (_OPENED_CM * px))  # less is what the plate shows, stretched
+        return Between(inside, nowhere, nowhere, opened * between, flow)
     if not inside.any():
         return Between(inside, inside, inside, none, flow)
-    px = after.code.scale
     mouth = fitted if seen is None else seen.of("mouth") > 0.5
     widely = mouth if seen is None else seen.of("mouth") > _GLINT
     teeth_seen = _shrunk(mouth, _LIP_CM * px)
@@ -132,8 +145,11 @@ def mouth_picture(
     if memory is not None and skin is not None:
         own, known = memory.read(model, raster)
         own = own * skin
-    part = np.where(_hidden(model, raster, between, known, px), MOUTH, fitted)
-    painted = paint(model, raster, part, light=light)
+    hidden = _hidden(model, raster, between, known, px)
+    part = np.where(hidden, MOUTH, fitted)
+    painted = np.where(
+        hidden[:, None], _behind_teeth(model, after, raster, light), paint(model, raster, part, light=light)
+    )
     shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
     shown, here = raster.read_image(between.shown), raster.read_image(warped_lin) / shade
     for each in (TEETH, MOUTH):
@@ -155,6 +171,14 @@ def _without_lips(model: ShapeModel, view: View) -> Raster:
     return rasterise(view.points, inner, view.raster.shape)
 
 
+def _behind_teeth(model: ShapeModel, view: View, raster: Raster, light: Array) -> Array:
+    """(n, 3) what a raster's pixels would show if there were no teeth."""
+    inner = model.triangles[sheet_of(model)[model.triangles[:, 0]] == BACK]
+    back = rasterise(view.points, inner, view.raster.shape)
+    picture = back.image(paint(model, back, np.full(len(back.pixels), MOUTH), light=light))
+    return np.asarray(raster.read_image(fill(picture, back.mask)))
+
+
 def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array, px_per_cm: float) -> Array:
     """(n,) bool: teeth of the shape that are better left out of a picture.
 
@@ -170,6 +194,15 @@ def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array, p
             & raster.read_image(~_grown(between.upper, _TIP_CM / 2 * px_per_cm))
         )
     return out
+
+
+def _lip_flows(model: ShapeModel, after: View, flow: Array, visible: Array) -> tuple[Array, Array]:
+    """(S, S, 2) twice: the flow of the skin above the mouth, and of that below, continued beyond it."""
+    skin = (after.parts() == SKIN) & visible
+    height = after.chart_deg(model)[..., 1]
+    lips = next(hole for hole in HOLES if hole.name == LIPS).centre[1]
+    near = skin & (np.abs(height - lips) < _AROUND_DEG)
+    return fill(flow, near & (height > lips)), fill(flow, near & (height < lips))
 
 
 def _mouth(parts: Array) -> Array:
