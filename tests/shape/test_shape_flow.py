@@ -68,7 +68,8 @@ def test_gains_are_bounded(model: ShapeModel, face, quad, plate) -> None:
             model, before, after
         )
         ratio = change_fields(model, before, after, quad=quad, crop_lin=plate, look=look).ratio
-        assert ratio.min() >= 0.62
+        assert (ratio.min(2) < 0.62).mean() < 0.005  # lashes of eyes that narrow, and nothing else
+        assert ratio.min() > 0.08
         assert ratio.max() <= 1.30
 
 
@@ -96,12 +97,13 @@ def test_closing_lids_leave_the_eyeball_where_it_is(model: ShapeModel, face, qua
     before = face(seed=2)
     after = before.but(expression=before.expression.copy())
     after.expression[[model.index("eyeBlink_L"), model.index("eyeBlink_R")]] = 0.35
-    flow = change_fields(model, before, after, quad=quad, crop_lin=plate).flow
-    centre = after.project(model.marks(after))[36:42, :2].mean(0)
-    x, y = np.rint(centre).astype(int)
-    lid = np.rint(after.project(model.marks(after))[37, :2]).astype(int)
-    assert np.abs(flow[y, x]).max() < 0.5
-    assert flow[lid[1] - 1, lid[0], 1] < -0.7
+    fields = change_fields(model, before, after, quad=quad, crop_lin=plate)
+    low = after.project(model.marks(after))[40:42, :2].mean(0)
+    high = before.project(model.marks(before))[37:39, :2].mean(0)
+    (x, y), top = np.rint(low).astype(int), np.rint(high).astype(int)
+    assert np.abs(fields.flow[y - 2, x]).max() < 0.5
+    assert fields.lid[y - 2, x] == 0
+    assert fields.lid[top[1] : y, top[0]].max() > 0.3
 
 
 def test_a_smile_on_a_smile_stays_a_smile(model: ShapeModel, face) -> None:
