@@ -33,7 +33,7 @@ from stit_vfx.training.source import FaceSource
 Array = np.ndarray
 
 # Equalised weights of unit size want a larger rate than published generators.
-SCHEDULE = {"lr": 3e-3, "batch": 4, "stitch_lr": 1e-3}
+SCHEDULE = {"lr": 3e-3, "batch": 4, "steps_per_frame": 5, "stitch_lr": 1e-3}
 
 GENERATOR, ENCODER, SHAPE, DIRECTIONS, READER = (
     f"{name}.safetensors" for name in ("generator", "encoder", "shape", "directions", "reader")

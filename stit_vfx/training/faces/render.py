@@ -246,7 +246,8 @@ def _interpolate(surface: Surface, hit: Array, weight: Array, camera: Camera) ->
     texture = strand_texture()
     u, v = np.floor(mix(surface.strand)).astype(int).T % len(texture)
     place = mix(surface.points)
-    return Pixels(surface.parts[hit], mix(surface.canonical), normal, mix(surface.sky), texture[v, u], place)
+    sky = np.maximum(mix(surface.sky), 0)  # a rounding below nothing is no number to the power of light
+    return Pixels(surface.parts[hit], mix(surface.canonical), normal, sky, texture[v, u], place)
 
 
 def _bump(normal: Array, lines: Relief, rotation: Array) -> Array:
