@@ -16,12 +16,10 @@ steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +40,8 @@ from stit_vfx.cache import Entry, content_key
 from stit_vfx.errors import FaceLostError, PlateError, StitError
 from stit_vfx.events import Cancel, FrameStatus, Reporter
 from stit_vfx.inversion import find_codes, invert_key
-from stit_vfx.memory import frames_at_once, kept_frames
+from stit_vfx.material import frame_loader, stitch_frame, stitchers_of
+from stit_vfx.memory import frames_at_once
 from stit_vfx.options import RunOptions
 from stit_vfx.packs.terms import terms_used
 from stit_vfx.parallel import in_order
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
     from stit_vfx.packs.model import Code
     from stit_vfx.plate.composite import Change
     from stit_vfx.shape.mouth_memory import MouthMemory
-    from stit_vfx.steps.stitch import Stitcher
-    from stit_vfx.steps.tune import TuneFrame
     from stit_vfx.tuned import Tuned
 
 # Relative cost of the steps per frame on a processor; only the progress bar reads them.
@@ -249,28 +246,6 @@ def _tuned(
     return arrays
 
 
-def frame_loader(bench: Bench, aligned: Aligned, inverted: Inverted) -> Callable[[int], TuneFrame]:
-    """What the tune step asks for, frame by frame; the last ones asked for are kept."""
-    from stit_vfx.steps.image import resize, to_network
-    from stit_vfx.steps.tune import TuneFrame
-
-    model = bench.pack.model
-
-    @lru_cache(maxsize=kept_frames(model.resolution))
-    def load(frame: int) -> TuneFrame:
-        crop, code, quad = crop_of(bench, aligned, frame), inverted.codes[frame], aligned.quads[frame][None]
-        maps = model.maps(shapes_of([code]), quad)
-        return TuneFrame(
-            frame=frame,
-            crop=to_network(crop.crop_code, model.resolution)[0],
-            valid=torch.from_numpy(resize(crop.valid, model.resolution)),
-            ws=torch.from_numpy(code.ws),
-            maps=None if maps is None else maps[0].cpu(),
-        )
-
-    return load
-
-
 def load_network(bench: Bench, arrays: Mapping[str, np.ndarray]) -> None:
     """Give the pack's network the tuned weights."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
@@ -325,7 +300,7 @@ def stitch(
     for entry in entries.values():
         bench.refer("stitch", entry.key)
     workers = frames_at_once(bench)
-    stitchers = _stitchers(bench, max(workers, 1))
+    stitchers = stitchers_of(bench, max(workers, 1))
 
     def work(frame: int) -> None:
         entry = entries[frame]
@@ -345,19 +320,6 @@ def stitch(
     return entries
 
 
-def _stitchers(bench: Bench, count: int) -> SimpleQueue[Stitcher]:
-    """As many as work at once; all but the first have a network of their own."""
-    from stit_vfx.steps.stitch import Stitcher, StitchSettings
-
-    model = bench.pack.model
-    settings = StitchSettings.of(bench.job, model)
-    stitchers: SimpleQueue[Stitcher] = SimpleQueue()
-    for number in range(count):
-        network = model.network if number == 0 else deepcopy(model.network)
-        stitchers.put(Stitcher(model, settings, network=network))
-    return stitchers
-
-
 def stitch_entry(bench: Bench, edited: Edited, tuned_key: str, frame: int) -> Entry:
     """Where a frame's stitched pictures lie, or will lie."""
     from stit_vfx.steps.stitch import StitchSettings
@@ -367,31 +329,6 @@ def stitch_entry(bench: Bench, edited: Edited, tuned_key: str, frame: int) -> En
     models = keys.part_keys(bench.pack.spec, keys.STITCH)
     key = content_key("stitch", settings=settings, upstream=[tuned_key, edited.key], models=models)
     return bench.shot.entry("stitch", key, frame=frame)
-
-
-def stitch_frame(bench: Bench, aligned: Aligned, inverted: Inverted, edited: Edited, frame: int) -> Any:
-    """What the stitch step wants of a frame: target, codes, maps and masks, all at the generator's size."""
-    from stit_vfx.steps.image import to_network
-    from stit_vfx.steps.stitch import StitchFrame
-
-    model, quad = bench.pack.model, aligned.quads[frame][None]
-    crop = crop_of(bench, aligned, frame)
-    before = inverted.codes[frame]
-    return StitchFrame(
-        frame=frame,
-        target=to_network(crop.crop_code, model.resolution, device=bench.device)[0],
-        before=before,
-        after=edited.code,
-        maps_before=model.maps(shapes_of([before]), quad),
-        maps_after=model.maps(shapes_of([edited.code]), quad),
-        foreground=foreground_of(bench, aligned, frame, model.resolution),
-    )
-
-
-def shapes_of(codes: Sequence[Code]) -> list[Any] | None:
-    """The shapes of codes, or None for packs without."""
-    shapes = [code.shape for code in codes]
-    return None if shapes[0] is None else shapes
 
 
 # 6 composite ------------------------------------------------------------------------------------------------
