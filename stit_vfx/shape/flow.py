@@ -17,6 +17,7 @@ from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lid_skin import closing_lids
 from stit_vfx.shape.lids import lids
+from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.lips import lips_met
 from stit_vfx.shape.model import EYE, SKIN, ShapeModel
 from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
@@ -158,12 +159,11 @@ def _fields(
     parts, face = after.parts(), after.raster.mask
     exact, visible = _correspondence(before, after)
     skin = parts == SKIN
-    certain = skin & visible & _firm(model, after)
+    # What was seen nearly edge-on (below a jaw that rises, beside a head that turns) would become streaks.
+    certain = skin & visible & _firm(model, after) & (_facing(model, before, after) > _SHOWN)
     turn = np.zeros_like(exact)
     turned = whole_head and not np.array_equal(before.code.rotation, after.code.rotation)
     if turned:
-        # What was seen nearly edge-on would be drawn out to streaks, and is rather left to the head's egg.
-        certain &= _facing(model, before, after) > _SHOWN
         turn = head_flow(before.code, after.code, after.depths(), certain)
     flow = fill(exact - turn, certain)
     flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
@@ -174,7 +174,9 @@ def _fields(
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
-    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=None if seen is None else seen.of("eye"))
+    luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
+    eye_seen = None if seen is None else seen.of("eye")
+    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma)
     flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
     between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)

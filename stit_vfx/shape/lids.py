@@ -44,6 +44,13 @@ _WHOLLY = 0.98  # share of new skin from which on nothing of the old shows throu
 _SIDES_CM = 0.08
 _TAPER_CM = 0.36  # lashes are ever fewer where the opening is smaller than that
 _CORNER_CM = 0.16  # an opening smaller than that is a corner
+# A brow: above the lashes, up to so far above its curve, and in log light so far below the lower lid's skin.
+_LASHES_CM, _ABOVE_CM, _DARK, _BAG_CM = 0.35, 0.7, (0.45, 1.0), 0.45
+_THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.75, 0.12, 0.4, 0.25
+_LEAST_SKIN = (
+    0.5,
+    0.9,
+)  # share of the way from lashes to the curve that stretches at least: mid-eye, corners
 _DONOR_CM = 0.45  # the skin below the eye that lends its grain begins this far below the rim
 
 
@@ -96,14 +103,15 @@ def _arch(across: Array) -> Array:
 @dataclass(frozen=True)
 class _Columns:
     """For n columns (crop x = `first` + k): before and after (n, 2) of the rims and outer curves, a weight
-    that fades towards the ends, the rims' arch, that of a longer eye, and how far down (n,) the corners have
-    moved.
+    that fades towards the ends, the rims' arch, that of a longer eye, rows `top` (n,) from which on flow is
+    put right, and how far down (n,) the corners have moved.
     """
 
     first: int
     weight: Array
     arch: Array
     round: Array
+    top: Array
     moved: Array
     upper: tuple[Array, Array]
     lower: tuple[Array, Array]
@@ -112,12 +120,20 @@ class _Columns:
 
 
 def lids(
-    flow: Array, eye_flow: Array, before: Array, after: Array, *, px_per_cm: float, eye: Array | None = None
+    flow: Array,
+    eye_flow: Array,
+    before: Array,
+    after: Array,
+    *,
+    px_per_cm: float,
+    eye: Array | None = None,
+    luma: Array | None = None,
 ) -> Lids:
     """Both eyes put right in a flow (S, S, 2).
 
     `eye_flow` (S, S, 2): the eyeballs' own. `before`, `after` (2 * 4 * POINTS, 2): the curves in crop px.
     `eye` (S, S) 0..1: where the plate shows eyes. Landmarks are often a millimetre or two wrong about rims.
+    `luma` (S, S): logarithm of the plate's light, which shows brows. Their hair moves as one.
     """
     size = flow.shape[:2]
     out = Lids(
@@ -137,6 +153,8 @@ def lids(
         if columns is not None:
             columns = _at_rims(_widened(columns, px_per_cm), eye, px_per_cm)
             open_ = _openness(columns, px_per_cm)
+            if luma is not None:
+                columns = _below_hair(columns, luma, px_per_cm)
             _mark(out.eyes, columns, px_per_cm)
             _put_right(out, eye_flow, columns, open_, px_per_cm)
     return out
@@ -170,7 +188,7 @@ def _columns(old: Array, new: Array, *, size: int) -> _Columns | None:
     sunk = np.interp(_CORNERS, np.arange(POINTS), new[0, :, 1] - old[0, :, 1])
     upper, lower, brow, cheek = (pair(k) for k in range(_CURVES))
     weight, moved = edge * edge * (3 - 2 * edge), np.interp(at, _CORNERS, sunk)
-    return _Columns(first, weight, arch, round_, moved, upper, lower, brow, cheek)
+    return _Columns(first, weight, arch, round_, brow[1][:, 1], moved, upper, lower, brow, cheek)
 
 
 def _widened(columns: _Columns, px_per_cm: float) -> _Columns:
@@ -218,6 +236,41 @@ def _calm(curve: Array, px_per_cm: float) -> Array:
     return np.stack([curve[:, 0], rows + soft], 1)
 
 
+def _below_hair(columns: _Columns, luma: Array, px_per_cm: float) -> _Columns:
+    """What stretches ends where the brow begins, which is dark; from there up to the curve it goes as one.
+
+    In each column the darkness is added up from above, to the share of the brow that lies above its lower
+    edge: a sum moves by parts of a pixel where a threshold would jump. Where a brow is as dark as the socket
+    below, it ends after `_THICKEST_CM`.
+    """
+    lash, curve = columns.upper[0], columns.brow[0]
+    reach = np.maximum(lash[:, 1] - curve[:, 1], 1.0)
+    start = _LASHES_CM * px_per_cm
+    steps = np.arange(start, reach.max() + _ABOVE_CM * px_per_cm, dtype=np.float32)[::-1, None]
+    usual = np.median(_along(luma, columns.lower[0], -_BAG_CM * px_per_cm * np.ones((1, 1), np.float32)))
+    inside = np.clip(reach + _ABOVE_CM * px_per_cm - steps, 0, 1)
+    dark = inside * _ramp((usual - _along(luma, lash, steps) - _DARK[0]) / (_DARK[1] - _DARK[0]))
+    summed = np.cumsum(dark, 0)
+    whole = summed[-1]
+    level = np.minimum(0.92 * whole, _THICKEST_CM * px_per_cm)
+    free = start + np.clip(summed - level, 0, 1).sum(0)
+    certain = _ramp(whole / (_THINNEST_CM * px_per_cm)) * columns.round + 1e-3
+    least = _LEAST_SKIN[1] + (_LEAST_SKIN[0] - _LEAST_SKIN[1]) * columns.round
+    both = np.stack([certain * np.clip(free / reach, least, 1), certain]).astype(np.float32)
+    share, certain = cv2.GaussianBlur(both, (0, 0), sigmaX=_BROW_ALIKE_CM * px_per_cm, sigmaY=1e-3)
+    risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
+    rises = _ramp(risen / (_RISES_CM * px_per_cm))
+    part = 1 - _ramp(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
+    end = lash + (curve - lash) * part[:, None]
+    return replace(columns, brow=(end, end + columns.brow[1] - columns.brow[0]))
+
+
+def _along(picture: Array, curve: Array, up_px: Array) -> Array:
+    """(m, n) of a picture (S, S) at `up_px` (m, 1) above the curve (n, 2)."""
+    x, y = np.broadcast_arrays(curve[:, 0].astype(np.float32), (curve[:, 1] - up_px).astype(np.float32))
+    return cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
 def _mark(eyes: Array, columns: _Columns, px_per_cm: float) -> None:
     """In place: the plate's eye with what lashes there are around it."""
     (upper, _), (lower, _) = columns.upper, columns.lower
@@ -232,7 +285,7 @@ def _mark(eyes: Array, columns: _Columns, px_per_cm: float) -> None:
 
 def _put_right(out: Lids, eye_flow: Array, columns: _Columns, open_: float, px_per_cm: float) -> None:
     """In place, for the rows between brow and cheek."""
-    top = max(0, int(columns.brow[1][:, 1].min()))
+    top = max(0, int(columns.top.min()))
     bottom = min(len(out.flow) - 1, int(columns.cheek[1][:, 1].max()) + 1)
     if bottom <= top:
         return
@@ -249,7 +302,7 @@ def _put_right(out: Lids, eye_flow: Array, columns: _Columns, open_: float, px_p
     source = np.where(is_above[..., None], above, np.where(is_below[..., None], below, ball))
     here = np.stack(np.broadcast_arrays(x, y), -1)
     wanted = source - here
-    covered = (y >= columns.brow[1][:, 1]) & (y <= columns.cheek[1][:, 1])
+    covered = (y >= columns.top) & (y <= columns.cheek[1][:, 1])
     weight = (covered * columns.weight)[..., None]
     flow = out.flow[rows, cols] + weight * (wanted - out.flow[rows, cols])
     cover, down = _cover(y, columns, rim, fold, 1 - open_, px_per_cm)

@@ -119,6 +119,15 @@ def test_skin_below_a_brow_that_rises_stretches_evenly() -> None:
     assert 0.3 < np.diff(rows).min() <= np.diff(rows).max() < 1.5
 
 
+def test_a_brow_that_rises_is_carried_whole_and_the_skin_below_it_stretches() -> None:
+    luma = np.zeros((SIZE, SIZE))
+    luma[44:54] = -2.0  # a brow that lies below the curve
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    flow = lids(still, still, curves(), curves(raised=6.0), px_per_cm=PX_PER_CM, luma=luma).flow
+    assert np.allclose(flow[36:47, 40, 1], 6.0, atol=0.5)
+    assert np.diff(np.arange(SIZE) + flow[:, 40, 1])[48 : int(TOP)].min() > 0.1
+
+
 def test_nothing_moves_where_nothing_changes() -> None:
     still = lids_of(curves())
     assert np.abs(still.flow).max() < 1e-4
