@@ -29,6 +29,8 @@ def blur_px(crop_code: Array, face: Array) -> float:
     if near.sum() < 500:
         return 0.0
     edges = near & (once > np.percentile(once[near], 98))
+    if not edges.any():  # a face without any: drawn flat
+        return 0.0
     ratio = np.maximum(once[edges] / np.maximum(twice[edges], 1e-6), 1.02)
     sigma = _AGAIN / np.sqrt(ratio * ratio - 1)
     return float(np.clip(np.percentile(sigma, 30), 0, _SOFTEST))

@@ -30,7 +30,7 @@ _PARTED_CM, _WIDE_CM = (0.25, 0.50), (0.90, 1.20)  # between the fitted inner li
 # Light over the skin's: some of what is between the fitted lips is bright as teeth, or much dark as a cave.
 _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
-_GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.20, 0.15, -0.10, 1.15
+_GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
 _HOLDS = 0.35  # of the mouth's width: so far from it an edge draws the lip along
 _UPPER, _LOWER, _CORNERS = (61, 62, 63), (67, 66, 65), ((48, 60), (54, 64))  # landmarks
@@ -256,7 +256,7 @@ def _glint(over_skin: Array, met: Array, away: Array, px_per_cm: float) -> Array
     ended = np.cumsum(begun & ~pale, 1) > 0
     late = ~begun[:, round(_NEXT_CM / _STEP_CM)]  # so far away it is a shine on the lip
     end = np.where(late | ~begun[:, -1], 0, np.where(ended.any(1), depth[ended.argmax(1)], depth[-1]))
-    wide = cv2.dilate(end[:, None].astype(np.float32), np.ones((5, 1), np.uint8))
+    wide = cv2.dilate(end[:, None].astype(np.float32), np.ones((13, 1), np.uint8))
     return np.asarray(cv2.GaussianBlur(wide, (1, 9), 0)[:, 0])
 
 

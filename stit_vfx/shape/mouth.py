@@ -17,7 +17,7 @@ Array = np.ndarray
 _ENAMEL, _GUM, _DARK = (
     np.array([0.66, 0.58, 0.47]),
     np.array([0.34, 0.13, 0.12]),
-    np.array([0.075, 0.022, 0.018]),
+    np.array([0.048, 0.0135, 0.0115]),
 )
 _TONGUE = np.array([0.270, 0.098, 0.090])
 _BLUSH = np.array([1.20, 0.91, 0.79])  # light in a mouth has been on red skin before

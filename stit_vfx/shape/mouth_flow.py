@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_SLIT_CM = 0.25  # lips no further apart than this touch, but for a glint of teeth
+_SLIT_CM = 0.30  # lips no further apart than this touch, but for a glint of teeth
 _OPENED_CM = 0.12
 _AROUND_DEG = 24.0  # of the chart: from the nose to the chin
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 _CARRIED_CM, _GLINT = 0.35, 0.2
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
 _PALE = -0.12  # log of red over green against the skin's: lips are redder, teeth are not
-_TIP_CM, _SCRAP_CM = 0.15, 0.10
+_TIP_CM, _SCRAP_CM, _TOOTH_CM = 0.15, 0.10, 0.30
+_ASIDE_CM = 2.0  # from the middle of the jaws: beyond is the inside of a cheek
 _ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
 # A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
 _STRETCH, _OPEN_STRETCH = (1.45, 0.35), 0.8
@@ -107,7 +108,9 @@ def between_lips(
         near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
         carried = near & (_at_source(widely, flow) > 0.5)
         inside = inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px)
-    from_upper = inside & _closed(_at_source(band, skull) > 0.5, _SCRAP_CM * px)
+    from_upper = _large(
+        inside & _closed(_at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2
+    )
     # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
     others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
     # The dark has no seams of its own: a smooth one hides those of pieces.
@@ -159,8 +162,9 @@ def mouth_picture(
         painted = np.where(this[:, None], _matched(painted, *real), painted)
     mixed = painted * shade + known[:, None] * (own * shade**_SHADED_OWN - painted * shade)
     drawn = raster.image(mixed.astype(np.float32))
-    dark = raster.image((part == MOUTH).astype(np.float32)) > 0.5
-    if dark.any():  # beyond the teeth and what is behind them goes on what is dark
+    aside = np.abs(raster.read(model.neutral)[:, 0]) > _ASIDE_CM
+    dark = raster.image(((part == MOUTH) & aside).astype(np.float32)) > 0.5
+    if dark.any():  # beyond the teeth and what is behind them goes on what is dark there
         drawn = np.where(raster.mask[..., None], drawn, fill(drawn, dark))
     return drawn, raster.image(known)
 
@@ -301,6 +305,14 @@ def _closed(mask: Array, by_px: float) -> Array:
 
 def _smooth(mask: Array, by_px: float) -> Array:
     return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(by_px, 0.5)) > 0.5
+
+
+def _large(mask: Array, area: float) -> Array:
+    """The mask without its parts below an area in px."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= area
+    large[0] = False
+    return np.asarray(large[label])
 
 
 def _whole(mask: Array, scrap_px: float) -> Array:
