@@ -53,8 +53,8 @@ _ANGER = {
 _ANGER_CLOSED = {"mouthPress": 0.45, "mouthShrugLower": 0.15}
 _SURPRISE = {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.7, "mouthShrugUpper": -0.1}
 _SURPRISE_JAW = {
-    "closed": {"jawOpen": 0.30},
-    "parted": {"jawOpen": 0.14},
+    "closed": {"jawOpen": 0.36},
+    "parted": {"jawOpen": 0.20},
 }  # teeth that show would be stretched
 _SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "mouthUpperUp": 0.7, "mouthLowerDown": 0.4}
 
