@@ -33,6 +33,8 @@ _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat i
 _SEEN = 0.3  # skin hidden by less is seen
 _STEPS = 10  # in which the way to what hides skin is searched
 _FRAMES = 3.0  # glasses this much surer than hair are glasses
+_SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: from where it may be an ear
+_EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
 _THIN = 1.7  # frames are thinner than the reader's pixels: where it half sees one, there is one
@@ -66,7 +68,7 @@ class Layers:
     @classmethod
     def of(cls, crop_code: Array, parts: Parts, zones: Zones) -> Layers:
         """From a crop (S, S, 3) code and what it shows, with edges where the crop has them (`to_edges`)."""
-        face, behind, worn, standing = np.moveaxis(_shares(parts, zones), 2, 0)
+        face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
         spill = max(1, round(_SPILL * len(crop_code)))
         rim = max(1, round(_RIM * len(crop_code)))
         covers = _grown(_covers(face, behind), rim)
@@ -168,7 +170,7 @@ class Layers:
         return np.where(still, picture, moved + bare * self.backdrop), share
 
 
-def _shares(parts: Parts, zones: Zones) -> Array:
+def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
     are_worn = _are_worn(parts.of("glasses"), zones.frames)
     frames = np.clip(_THIN * parts.of("glasses"), 0, 1) * are_worn
@@ -177,7 +179,7 @@ def _shares(parts: Parts, zones: Zones) -> Array:
     worn = frames + parts.of("hair", "hat") - beard
     # What labels say of the skull's middle and of the far side of the room counts less than the head's place.
     behind = parts.of("background")
-    inside, far, ears = zones.skull * behind, zones.far * worn, zones.ears * (1 - zones.skull) * behind
+    inside, far, ears = zones.skull * behind, zones.far * worn, _ears(crop_code, face, behind, zones)
     hat = np.minimum(_closed(parts.of("hat"), _CROWN) - parts.of("hat"), behind - inside - ears)
     behind, worn = behind - inside - ears - hat + far, worn + inside + hat - far
     shares = [face + ears, behind, worn, parts.of(*_STANDING)]
@@ -215,6 +217,22 @@ def _grown(share: Array, radius_px: int) -> Array:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), disc), (0, 0), 0.5 * radius_px)
     return _smooth(np.maximum(soft, share) / 0.8)
+
+
+def _ears(crop_code: Array, face: Array, behind: Array, zones: Zones) -> Array:
+    """(S, S) share of what passes for backdrop, but lies where an ear may be and has the colour of the face
+    beside it rather than that of the backdrop around.
+    """
+    share = zones.ears * (1 - zones.skull) * behind
+    if share.max() < _DOUBT:
+        return share
+    skin, wall = fill(crop_code, _sure(face)), fill(crop_code, _sure(behind * (1 - zones.ears)))
+    to_skin, to_wall = (np.linalg.norm(crop_code - c, axis=-1) for c in (skin, wall))
+    alike = _smooth((_ratio(to_wall, to_wall + to_skin) - _SKIN[0]) / (_SKIN[1] - _SKIN[0]))
+    # An ear is judged as a whole: it has shadows, and rims of light.
+    wide = _EAR * len(share)
+    seen = _ratio(cv2.GaussianBlur(alike * share, (0, 0), wide), cv2.GaussianBlur(share, (0, 0), wide))
+    return np.asarray(share * _smooth((seen - _AN_EAR[0]) / (_AN_EAR[1] - _AN_EAR[0])), np.float32)
 
 
 def _closed(share: Array, reach: float) -> Array:

@@ -23,7 +23,10 @@ _OF_WAY = 0.7  # of the way to the crop's edge: no step is longer
 _NECK_CM = (-7.0, -15.0)  # the turn begins to fade at the chin's height, and is gone at the collar
 _CHIN = np.array([0.0, -7.5, 9.0])
 _BELOW_CM = (7.0, 3.0)  # above the chin: between these heights the neck takes over
-_CLOTH, _BESIDE_CM = 0.3, 0.1  # share from which there is a collar, and how far its colour reaches
+_CLOTH, _BESIDE_CM = 0.3, 0.35  # share from which there is a collar, and how far its colour reaches
+_YIELDS_CM = 3.2  # a turn of 15 degrees moves a chin by 2
+_SEAM_CM = 0.6  # inside the jaw's edge: over so much the one goes over into the other
+_ROUND_CM = 0.3
 _COARSE, _ROUNDS = 4, 150
 
 
@@ -57,15 +60,25 @@ def over_neck(flow: Array, turn: Array, after: ShapeCode, sure: Array, cloth: Ar
     seen = _seen_cm(after, sure.shape)
     above = (seen - (after.rotation @ _CHIN)[:2]) @ _upright(after)
     edge = np.pad(np.zeros(np.array(sure.shape) - 2, bool), 1, constant_values=True)
-    clothed = cv2.GaussianBlur(cloth.astype(np.float32), (0, 0), _BESIDE_CM * after.scale) > _CLOTH
+    bare = cv2.distanceTransform((cloth < _CLOTH).astype(np.uint8), cv2.DIST_L2, 5)
+    lower = above < _BELOW_CM[0]
+    clothed = lower & (bare < _BESIDE_CM * after.scale)
+    # There the jaw gives way, or all of the turn would be drawn out of a few pixels.
+    held = np.minimum(bare, cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5))
+    sure = sure & ~(lower & (held < _YIELDS_CM * after.scale))
     low = _NECK_CM[1] - _CHIN[1]
-    still = ~sure & ((above < low) | edge | (clothed & (above < _BELOW_CM[0])))
+    still = ~sure & ((above < low) | edge | clothed)
     one = sure[..., None].astype(np.float32)
     drawn = _even(np.concatenate([one * flow, one], -1), sure, still)
+    # A corner at the jaw's edge would be drawn out most.
+    drawn = cv2.GaussianBlur(drawn, (0, 0), _ROUND_CM * after.scale)
+    drawn *= np.clip(bare / (_BESIDE_CM * after.scale), 0, 1)[..., None]
     high, end = _BELOW_CM
     share = np.clip((high - above) / (high - end), 0, 1)
     share = (share * share * (3 - 2 * share))[..., None]
-    skin = flow + share * (1 - one) * (_within_crop(drawn[..., :2]) - flow)
+    inside = cv2.distanceTransform(sure.astype(np.uint8), cv2.DIST_L2, 5) / (_SEAM_CM * after.scale)
+    share_skin = share * (1 - np.clip(inside, 0, 1)[..., None])
+    skin = flow + share_skin * (_within_crop(drawn[..., :2]) - flow)
     # Hair beside the jaw goes with it, and ever less so further away.
     hair = turn + share * (_within_crop(drawn[..., :2]) * drawn[..., 2:] - turn)
     return np.asarray(skin, flow.dtype), np.asarray(hair, turn.dtype)

@@ -18,7 +18,7 @@ _BRIDGE = (4.5, (12.0, 22.0))  # half its width, from and to
 _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 
 # The bare skull in the model's axes, centimetres, and how far hair stands off it.
-_EAR, _EAR_CM = np.array([7.8, 1.5, 2.0]), (1.5, 4.0)  # its middle, and half its width and height
+_EAR, _EAR_CM = np.array([7.4, 1.5, 2.0]), (1.3, 4.0)  # its middle, and half its width and height
 _SKULL_CENTRE, _SKULL, _HAIR_CM = np.array([0.0, 2.5, 0.0]), np.array([7.4, 10.0, 9.5]), 5.0
 
 

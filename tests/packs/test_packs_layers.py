@@ -114,6 +114,66 @@ def test_hair_turns_with_the_head_and_a_collar_does_not() -> None:
     assert np.abs(with_collar[up & ~bar()] - BAR).mean() > 0.2
 
 
+def test_a_wall_that_a_head_leaves_behind_keeps_its_pattern_and_its_grain() -> None:
+    """What is made up has the contrast of what is around, fine and coarse; a smooth guess has neither."""
+    grain = np.random.default_rng(5).normal(0, 0.01, (SIZE, SIZE, 3))
+    leaves = cv2.GaussianBlur(np.random.default_rng(6).normal(0, 0.4, (SIZE, SIZE)), (0, 0), 2)[..., None]
+    crop = (np.where(face()[..., None], SKIN, WALL + leaves) + grain).astype(np.float32)
+    wall = layers(crop, parts(with_bar=False)).backdrop
+    reach = np.hypot(X - 80, (Y - 80) / 1.2)
+    left = (reach > 36) & (reach < 42) & (np.abs(Y - 80) < 15)
+    around = (reach > 52) & (reach < 58) & (np.abs(Y - 80) < 15)
+    assert np.abs(wall[left].mean(0) - WALL).max() < 0.04
+    for scale in (0.6, 6.0):
+        fine, real = (p - cv2.GaussianBlur(p.astype(np.float32), (0, 0), scale) for p in (wall, crop))
+        assert 0.6 * real[around].std() < fine[left].std() < 1.5 * real[around].std()
+
+
+def test_skin_at_the_hairs_edge_is_stretched_and_not_made_up() -> None:
+    """Hair above half-height; the face draws down from it. What a plain flow takes from under the hair is of
+    no colour of this face's edge; what is held is.
+    """
+    hair = face() & (Y < 70)
+    crop = np.where(hair[..., None], BAR, picture(with_bar=False)).astype(np.float32)
+    crop[(Y >= 70) & (Y < 80) & face()] = (0.4, 0.2, 0.2)  # a flush beside the hair
+    labels = np.where(hair, LABELS.index("hair"), np.where(face(), LABELS.index("skin"), 0))
+    apart = layers(crop, Parts.from_labels(labels))
+    down = -6 * UP
+    held = apart.held(down)
+    beside = (Y > 76) & (Y < 80) & (np.abs(X - 80) < 20)
+    moved, _ = apart.moved(held)
+    assert np.abs(moved[beside] - (0.4, 0.2, 0.2)).max() < 0.03
+    assert not held[(Y == 60) & (np.abs(X - 80) < 20)].any()
+    free = (Y > 95) & face()
+    assert np.array_equal(held[free], down[free])
+
+
+def test_a_jaw_goes_over_a_collar_and_under_a_hand() -> None:
+    crop, firm = picture(), face().astype(np.float32)
+    for over, covers in (("cloth", True), ("hand", False)):
+        apart = layers(crop, parts(over=over))
+        jaw = apart.jaw(16 * UP, firm)
+        middle = (np.abs(Y - 80) < 3) & (np.abs(X - 80) < 20)
+        assert (jaw[middle].min() > 0.9) == covers
+        moved, _ = apart.moved(16 * UP)
+        after = apart.together(crop, moved, STILL, jaw)
+        step = np.abs(after - crop)[middle]
+        assert step.min() > 0.2 if covers else step.max() < 0.01
+        assert not apart.jaw(STILL, firm).any()
+
+
+def test_an_ear_that_passes_for_backdrop_goes_with_the_face() -> None:
+    """By its colour: where the same place shows the wall, the wall stays."""
+    ear = (np.hypot(X - 130, Y - 80) < 8).astype(np.float32)
+    zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, ear)
+    bare = picture(with_bar=False)
+    eared = np.where(ear[..., None] > 0, SKIN, bare).astype(np.float32)
+    shares = [Layers.of(crop, parts(with_bar=False), zones).face for crop in (eared, bare)]
+    inside = np.hypot(X - 130, Y - 80) < 4
+    assert shares[0][inside].min() > 0.8
+    assert shares[1][inside].max() < 0.05
+
+
 def test_results_are_smooth_in_the_mattes() -> None:
     """Mattes that tremble by a few hundredths move no pixel by more: no threshold flickers."""
     crop, flow = picture(), growing(0.06)

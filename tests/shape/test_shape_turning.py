@@ -6,7 +6,7 @@ import pytest
 from stit_vfx.shape.code import ShapeCode, rotation_matrix
 from stit_vfx.shape.flow import View, change_fields
 from stit_vfx.shape.model import ShapeModel
-from stit_vfx.shape.turning import head_flow
+from stit_vfx.shape.turning import head_flow, over_neck
 from stit_vfx.shape.zones import Zones
 
 SIZE = 192
@@ -80,6 +80,52 @@ def test_only_those_who_know_hair_from_backdrop_turn_the_whole_head(model: Shape
     nose = np.rint(after.project(model.marks(after))[30, :2]).astype(int)
     assert np.abs(whole.flow - plain.flow)[nose[1], nose[0]].max() < 1e-3
     assert np.linalg.norm(whole.turn[nose[1], nose[0]]) > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "degrees"), [("yaw", 1, 15), ("pitch", 1, 10), ("pitch", -1, 15)]
+)
+def test_a_head_turns_about_its_joint_by_what_the_card_says(
+    model: ShapeModel, face, name: str, strength: float, degrees: float
+) -> None:
+    """The joint stays in the picture, ears nearly, and the nose goes by its lever."""
+    from stit_vfx.shape.moves import apply_moves
+    from stit_vfx.training.directions import default_directions
+
+    before = face(seed=4)
+    move = next(d["shape"] for d in default_directions() if d["name"] == name)
+    after = apply_moves(model, before, [(move, strength)])
+    angle = np.degrees(np.arccos((np.trace(after.rotation @ before.rotation.T) - 1) / 2))
+    assert angle == pytest.approx(degrees, abs=1e-6)
+    joint = np.array([[0.0, -1.0, 1.5]])
+    assert np.allclose(after.project(joint)[:, :2], before.project(joint)[:, :2], atol=1e-9)
+    places = np.array([[7.5, 1.0, 1.5], [0.0, -1.0, 11.5]])
+    ear, nose = np.linalg.norm((after.project(places) - before.project(places))[:, :2], axis=1) / before.scale
+    assert ear < 0.6
+    assert nose == pytest.approx(10 * np.sin(np.radians(degrees)), abs=1e-6)
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(15, 0), (-15, 0), (0, 10), (0, -15)])
+def test_the_neck_is_drawn_out_evenly_down_to_a_collar_that_stays(
+    model: ShapeModel, face, yaw: float, pitch: float
+) -> None:
+    """Nowhere between chin and collar does a row become more than four, or change places with another."""
+    before = face(seed=1)
+    after = turned(before, yaw, pitch)
+    depth, sure = depths(model, after)
+    chin = after.project(model.marks(after))[8, 1]
+    collar = int(chin + 3.0 * after.scale)
+    cloth = np.zeros((SIZE, SIZE), np.float32)
+    cloth[collar:] = 1
+    turn = head_flow(before, after, depth, sure)
+    flow, hair = over_neck(turn, turn, after, sure, cloth)
+    assert not flow[collar + 4 :].any()
+    assert not hair[collar + 4 :].any()
+    chest = np.s_[int(chin - after.scale) : collar, SIZE // 2 - 30 : SIZE // 2 + 30]
+    assert np.linalg.norm(turn[chest], axis=2).max() > 5
+    assert stretch(flow)[chest].min() > 0.25
+    above = np.s_[: int(chin - 8 * after.scale)]
+    assert np.array_equal(flow[above], turn[above])
 
 
 @pytest.mark.parametrize("yaw", [45, 60, -60])
