@@ -125,7 +125,7 @@ def relief(person: int = 0) -> Relief:
     )
     marionette = _creases(_MARIONETTE, rng, width_deg=0.7, bend=bend, missing=0.0)
     neck = _creases(_NECK, rng, width_deg=0.8, sided=False, bend=bend)
-    age = 0.035 * forehead + 0.02 * glabella + 0.034 * crow + 0.06 * fold + 0.045 * marionette
+    age = 0.055 * forehead + 0.034 * glabella + 0.046 * crow + 0.06 * fold + 0.045 * marionette
     return Relief(
         age=age + 0.042 * bag + 0.014 * small + 0.05 * neck + 0.013 * _crepe(rng),
         smile=0.075 * fold + 0.028 * crow + 0.02 * bag,

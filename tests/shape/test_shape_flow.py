@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -201,8 +202,10 @@ def test_relief_is_the_same_every_time_and_keeps_off_eyes_and_lips() -> None:
 def test_people_have_wrinkles_of_their_own(face) -> None:
     one, other = (face(seed=s).identity for s in (1, 2))
     assert person_of(one) == person_of(one.copy()) != person_of(other)
-    drawn = [relief(person_of(i)).age.ravel() for i in (one, other)]
-    assert 0.1 < np.corrcoef(drawn)[0, 1] < 0.85  # the same places, other lines
+    drawn = [relief(person_of(i)).age for i in (one, other)]
+    places = [cv2.GaussianBlur(np.abs(d), (0, 0), 12) for d in drawn]
+    assert np.corrcoef([d.ravel() for d in drawn])[0, 1] < 0.6  # other lines
+    assert np.corrcoef([p.ravel() for p in places])[0, 1] > 0.7  # in the same places
 
 
 def skin_with(size: int = SIZE) -> np.ndarray:
