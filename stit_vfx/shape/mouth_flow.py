@@ -43,6 +43,7 @@ _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
 _DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
+_DARK_GAIN = 2.0  # pieces of the dark that the plate shows were lit by where they are
 _SHADED_OWN = 0.2  # what other frames show is shaded already
 _UNDER_LIP, _OVER_LIP = (0.42, 0.50), (0.60, 0.25)  # light left right at the lips, and how far they shade, cm
 
@@ -155,11 +156,12 @@ def mouth_picture(
     )
     shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
     shown, here = raster.read_image(between.shown), raster.read_image(warped_lin) / shade
-    for each in (TEETH, MOUTH):
+    no_tooth = shown & ~raster.read_image(_grown(between.upper, _TIP_CM * px))
+    for each, seen_here, most in ((TEETH, shown, 4.0), (MOUTH, no_tooth, _DARK_GAIN)):
         this = part == each
         remembered = this & (known > 0.5)
-        real = (own, remembered) if remembered.any() else (here, this & shown)
-        painted = np.where(this[:, None], _matched(painted, *real), painted)
+        real = (own, remembered) if remembered.any() else (here, this & seen_here)
+        painted = np.where(this[:, None], _matched(painted, *real, most=most), painted)
     mixed = painted * shade + known[:, None] * (own * shade**_SHADED_OWN - painted * shade)
     drawn = raster.image(mixed.astype(np.float32))
     aside = np.abs(raster.read(model.neutral)[:, 0]) > _ASIDE_CM
@@ -262,12 +264,12 @@ def _light(before: View, crop_lin: Array, skin: Array | None, skin_luma: float, 
     return level * tint / float(tint @ LUMA)
 
 
-def _matched(painted: Array, own: Array, both: Array) -> Array:
+def _matched(painted: Array, own: Array, both: Array, *, most: float) -> Array:
     """Painted pixels (n, 3) in the brightness and tint of the actor's own, where enough are known."""
     if both.sum() < 30:
         return painted
     gain = np.median(own[both], 0) / np.maximum(np.median(painted[both], 0), 1e-4)
-    return (painted * np.clip(gain, 0.25, 4.0)).astype(np.float32)
+    return (painted * np.clip(gain, 1 / most, most)).astype(np.float32)
 
 
 def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
