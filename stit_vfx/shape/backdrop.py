@@ -41,7 +41,7 @@ def _mirrored(crop_code: Array, behind: Array) -> tuple[Array, Array]:
     depth = cv2.GaussianBlur(depth, (0, 0), 1.0)
     facing = cv2.GaussianBlur(behind.astype(np.float32), (0, 0), _FACING * size)
     out = np.stack([cv2.Sobel(facing, cv2.CV_32F, 1, 0), cv2.Sobel(facing, cv2.CV_32F, 0, 1)], -1)
-    out /= np.maximum(np.linalg.norm(out, axis=-1, keepdims=True), 1e-9)
+    out = out / np.maximum(np.linalg.norm(out, axis=-1, keepdims=True), 1e-9)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     there = np.stack([x, y], -1) + 2 * depth[..., None] * out
     inside = ((there >= 0) & (there <= size - 1)).all(-1)

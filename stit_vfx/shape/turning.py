@@ -79,8 +79,8 @@ def over_neck(flow: Array, turn: Array, after: ShapeCode, sure: Array, cloth: Ar
     inside = cv2.distanceTransform(sure.astype(np.uint8), cv2.DIST_L2, 5) / (_SEAM_CM * after.scale)
     share_skin = share * (1 - np.clip(inside, 0, 1)[..., None])
     skin = flow + share_skin * (_within_crop(drawn[..., :2]) - flow)
-    # Hair beside the jaw goes with it, and ever less so further away.
-    hair = turn + share * (_within_crop(drawn[..., :2]) * drawn[..., 2:] - turn)
+    # Long hair hangs: beside the jaw it goes with the skull, and ever less so further down.
+    hair = turn * (1 - share + share * drawn[..., 2:])
     return np.asarray(skin, flow.dtype), np.asarray(hair, turn.dtype)
 
 
