@@ -173,7 +173,8 @@ class Layers:
 def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
     are_worn = _are_worn(parts.of("glasses"), zones.frames)
-    frames = np.clip(_THIN * parts.of("glasses"), 0, 1) * are_worn
+    # Glints of a lens over an eye are no frame: a lid that closes must not leave the iris standing in them.
+    frames = np.clip(_THIN * (parts.of("glasses") - parts.of("eye")), 0, 1) * are_worn
     beard = parts.of("hair") * zones.beard
     face = (parts.of(*_FACE) + parts.of("glasses") * (1 - are_worn)) * (1 - frames) + beard
     worn = frames + parts.of("hair", "hat") - beard
