@@ -21,6 +21,13 @@ JOB_KNOBS = (
 )
 # A change of these does not make a cook stale: they say where and how, not what.
 NOT_STALE = frozenset(("out_dir", "shot", "device", "view"))
+# Words of the knob "send to": the engine's submitter, and whether it shall also send what it wrote.
+FARMS = {
+    "OpenJD bundle": ("openjd", False),
+    "Deadline Cloud": ("openjd", True),
+    "OpenCue": ("opencue", True),
+    "command lines": ("commands", False),
+}
 # What Nuke calls linear in its own colour management has the primaries of Rec.709.
 NUKE_LINEAR = "lin_rec709"
 _RANGE = re.compile(r"(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?$")
@@ -200,6 +207,24 @@ def faces_found(told: Mapping[str, Any]) -> List[Tuple[str, Tuple[float, ...]]]:
         words = "face {} ({})".format(face["id"], face["frames"])
         result.append((words, tuple(float(number) for number in face["box"])))
     return result
+
+
+def farm_words(farm: str) -> List[str]:
+    """The engine's words for a farm. Raises SettingsError for one that this plug-in does not know."""
+    if farm not in FARMS:
+        raise SettingsError("{!r} is no farm: choose one in send to.".format(farm))
+    to, send = FARMS[farm]
+    return ["--to={}".format(to), *(["--send"] if send else [])]
+
+
+def submitted(told: Any, farm: str) -> Tuple[str, str]:
+    """What `stit submit` answered: a line for the panel, and the whole for a dialog."""
+    version, tasks = told.get("version"), told.get("tasks")
+    sent = told.get("sent")
+    done = "sent to {}".format(farm) if sent else "written for a farm"
+    status = "{} {}, {} tasks".format(version, done, tasks)
+    lines = [str(sent)] if sent else [*told.get("files", ()), "", *told.get("commands", ())]
+    return status, "\n".join([status, "", *lines])
 
 
 def nuke_box(box: Sequence[float], height: int) -> List[float]:
