@@ -11,6 +11,7 @@ from .cooking import alone
 from .preparing import Prepared, colour, environment, prepare, sliders
 from .settings import EDIT, Colour, SettingsError
 from .telling import fail, telling
+from .tile import show_box
 
 
 def ask(node: Any, args: Sequence[str], chosen: Colour, done: Callable[[Any], None]) -> None:
@@ -36,7 +37,7 @@ def ask(node: Any, args: Sequence[str], chosen: Colour, done: Callable[[Any], No
 def analyze(node: Any) -> None:
     """Find the faces, for the menu and the overlay."""
     alone(node)
-    prepared = prepare(node, suffix="_analysis")
+    prepared = prepare(node, suffix="_analysis", any_face=True)
     values = adapter.values(node, ("finder", "device"))
     plate = _plate_of(prepared)
     args = ["faces", plate, "--json", "--frames={}".format(shared.frame_range(prepared.frames))]
@@ -44,16 +45,14 @@ def analyze(node: Any) -> None:
     args += ["--device={}".format(values["device"])]
     if prepared.colour.flag:
         args.append("--ocio={}".format(prepared.colour.flag))
-    height = adapter.plate_height(node)
 
     def done(told: Any) -> None:
         faces = settings.faces_found(told)
         before = str(adapter.values(node, ("face",))["face"])
-        menu = ["largest", "at point", *(words for words, _ in faces)]
+        menu = ["largest", "at point", *(face.words for face in faces)]
         adapter.put_menu(node, "face", menu)
-        adapter.put(node, face=before if before in menu else "largest")
-        if faces:
-            adapter.put(node, face_box=settings.nuke_box(faces[0][1], height))
+        adapter.put(node, faces=settings.faces_text(faces), face=before if before in menu else "largest")
+        show_box(node)
         adapter.put(node, status="{} {} found".format(len(faces), "face" if len(faces) == 1 else "faces"))
 
     ask(node, args, prepared.colour, done)

@@ -42,9 +42,13 @@ def environment(chosen: Colour) -> Dict[str, str]:
     return shared.environment(ocio=chosen.ocio, host_folder=adapter.nuke_folder())
 
 
-def prepare(node: Any, frames: Sequence[int] | None = None, *, suffix: str = "") -> Prepared:
-    """Write the plate, if its own files will not do, and the job."""
+def prepare(
+    node: Any, frames: Sequence[int] | None = None, *, suffix: str = "", any_face: bool = False
+) -> Prepared:
+    """Write the plate, if its own files will not do, and the job. `any_face`: whoever was chosen before."""
     values = adapter.values(node, JOB_KNOBS)
+    if any_face:
+        values["face"] = "largest"
     asked = settings.frames_of(values) if frames is None else list(frames)
     chosen = colour(node)
     shot = settings.shot_name(values["shot"], adapter.script_path(), adapter.name_of(node))

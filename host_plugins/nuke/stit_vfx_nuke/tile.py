@@ -14,6 +14,18 @@ def changed(node: Any, knob: Any) -> None:
     name = knob.name()
     if (name in JOB_KNOBS and name not in settings.NOT_STALE) or name.startswith(EDIT):
         tell_tile(node)
+    if name == "face":
+        show_box(node)
+
+
+def show_box(node: Any) -> None:
+    """The box that the overlay draws: of the face that is chosen, else of the first that was found."""
+    told = adapter.values(node, ("face", "faces"))
+    faces = list(settings.faces_known(str(told["faces"])).values())
+    chosen = [face for face in faces if face.words == told["face"]] or faces[:1]
+    if chosen:
+        height = adapter.plate_height(node)
+        adapter.put(node, face_box=settings.nuke_box(chosen[0].box, height))
 
 
 def tell_tile(node: Any) -> None:

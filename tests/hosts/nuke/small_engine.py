@@ -26,7 +26,8 @@ if words[0] == "packs":
     named = {"smile": {"title": "Smile", "range": [-0.5, 1.0]}, "ears": {"title": "Ears"}, "bad name": {}}
     answer({"directions": named, "licence": "Apache-2.0", "commercial_use": "yes"})
 if words[0] == "faces":
-    answer({"faces": [{"id": 0, "frames": "1001-1002", "box": [10, 20, 30, 40]}], "seen": words})
+    one = {"id": 1, "frames": "1001-1002", "box": [10, 20, 30, 40], "box_frame": 1002}
+    answer({"faces": [one, {**one, "id": 2, "box": [50, 20, 60, 30], "box_frame": 1001}], "seen": words})
 if words[0] == "gc":
     answer({"words": words})
 if words[0] == "submit":

@@ -263,11 +263,22 @@ def test_resume_without_a_cook_says_so(world: World) -> None:
     assert world.status() == "There is no cook to go on with. Press Cook."
 
 
-def test_analyse_fills_menu_and_box(world: World) -> None:
+def test_analyse_fills_the_menu_and_a_choice_is_cooked_and_drawn(world: World) -> None:
     world.press("analyze")
-    assert world.status() == "1 face found"
-    assert world.node["face"].menu == ["largest", "at point", "face 0 (1001-1002)"]
+    assert world.status() == "2 faces found"
+    assert world.node["face"].menu == ["largest", "at point", "face 1 (1001-1002)", "face 2 (1001-1002)"]
     assert world.node["face_box"].value() == [10.5, 7.5, 30.5, 27.5]
+    world.node["face"].setValue("face 2 (1001-1002)")
+    world.part("tile").changed(world.node, world.node["face"])
+    assert world.node["face_box"].value() == [50.5, 17.5, 60.5, 27.5]
+    world.press("cook")
+    assert world.job()["face"] == {"box": [50.0, 20.0, 60.0, 30.0], "frame": 1001}
+    # Another range: the choice may mean nobody now, and Analyse is what helps.
+    world.node["frames"].setValue("1002-1003")
+    world.press("cook")
+    assert "Press Analyse" in world.status()
+    world.press("analyze")
+    assert world.status() == "2 faces found"
 
 
 def test_preview_is_one_frame_and_is_shown(world: World) -> None:
