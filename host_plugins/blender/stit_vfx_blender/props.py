@@ -99,7 +99,7 @@ def _slider(slider: sliders.Slider) -> Any:
     return FloatProperty(
         name=slider.label,
         description="{}: 0 is the plate, {:g} and {:g} are clear, natural edits. Can be keyed".format(
-            slider.label, slider.low, slider.high
+            slider.title, slider.low, slider.high
         ),
         default=0.0,
         min=slider.low,

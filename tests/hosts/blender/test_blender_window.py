@@ -39,7 +39,7 @@ def test_a_button_cooks_while_the_window_lives_and_the_panel_is_drawn(executable
     env = {**os.environ, "LIBGL_ALWAYS_SOFTWARE": "1"}
     done = subprocess.run([*screen, *blender, *words], env=env, capture_output=True, text=True, timeout=380)
     answer = json.loads((tmp_path / "answer.json").read_text())
-    assert answer["told"] == [["cook", ["FINISHED"]], ["cook", "v001: 1 frames cooked.", True]], done.stderr
+    assert answer["told"] == [["cook", ["FINISHED"]], ["cook", "v001: 1 frame cooked.", True]], done.stderr
     assert sorted(strip["role"] for strip in answer["strips"]) == ["", "edit", "matte"]
 
     from PIL import Image

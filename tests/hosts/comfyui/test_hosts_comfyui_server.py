@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from conftest import load
-from server import Refused, Server, custom_nodes
+from comfy_server import Refused, Server, custom_nodes
 from test_hosts_comfyui_nodes import END, HELLO, result, say, touch
 
 HERE = Path(__file__).resolve().parent
@@ -25,7 +24,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     comfyui = tmp_path_factory.mktemp("ComfyUI")
     (comfyui / "custom_nodes").mkdir()
     subprocess.run([sys.executable, FOLDER / "install.py", comfyui], check=True, stdout=subprocess.DEVNULL)
-    (package,) = custom_nodes(comfyui, load)
+    (package,) = custom_nodes(comfyui)
     return package
 
 

@@ -6,6 +6,7 @@ Written from ComfyUI's documentation of custom nodes. A prompt is {id: {"class_t
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import sys
 from pathlib import Path
@@ -119,7 +120,19 @@ class Server:
         return made
 
 
-def custom_nodes(comfyui: Path, load: Any) -> List[Any]:
+def load(folder: Path) -> Any:
+    """A custom node's package under the name that ComfyUI gives it, registered before it is executed."""
+    name = str(folder).replace(".", "_x_")
+    spec = importlib.util.spec_from_file_location(name, str(folder / "__init__.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def custom_nodes(comfyui: Path) -> List[Any]:
     """Every package of a ComfyUI's `custom_nodes`, loaded as it does; hidden and disabled folders are not."""
     found = []
     for folder in sorted((comfyui / "custom_nodes").iterdir()):
