@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, Dict, Mapping, NamedTuple
 
@@ -38,9 +39,10 @@ def resume(node: Any) -> None:
     path = str(told["job_file"])
     if not os.path.isfile(path):
         raise SettingsError("There is no cook to go on with. Press Cook.")
-    shot = os.path.basename(path)[: -len(".job.json")]
+    with open(path, encoding="utf-8") as file:
+        job = json.load(file)
     prepared = Prepared(
-        shot_folder=os.path.join(os.path.dirname(path), shot + ".stit"),
+        shot_folder=os.path.join(job["output"]["folder"], job["shot"] + ".stit"),
         job_file=path,
         frames=(),
         device=str(told["device"]),

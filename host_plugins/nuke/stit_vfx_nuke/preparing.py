@@ -73,7 +73,9 @@ def prepare(
         frames=asked,
         height=adapter.plate_height(node),
     )
-    path = shared.write_job(os.path.join(out_dir, "{}{}.job.json".format(shot, suffix)), job)
+    # Nodes may share a shot, so that it is tuned once; each has its own job to go on with.
+    own = settings.shot_name("", "", adapter.name_of(node))
+    path = shared.write_job(os.path.join(out_dir, "{}.{}{}.job.json".format(shot, own, suffix)), job)
     adapter.put(node, colour_found=str(chosen))
     return Prepared(
         shot_folder=os.path.join(out_dir, shot + ".stit"),
