@@ -26,7 +26,7 @@ def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter
 
     if job.frames is not None and frame not in job.frame_numbers():
         raise FrameRangeError(f"frame {frame} is not one of the job's", hint=f"The job has {job.frames}")
-    alone = job.replace(_drafted(job, frame))
+    alone = job.replace({**_drafted(job, frame), **_face_here(job, frame, options, reporter)})
     with TemporaryDirectory(prefix="stit-preview-") as folder:
         result = run(alone, out=Path(folder), reporter=reporter, cancel=reporter.cancel, options=options)
         shot = Shot.at(Path(folder) / f"{job.shot}.stit")
@@ -35,6 +35,18 @@ def preview(job: Job, frame: int, target: Path, options: RunOptions, *, reporter
 
     atomic_bytes(target, picture)
     return target
+
+
+def _face_here(job: Job, frame: int, options: RunOptions, reporter: Reporter) -> dict[str, Any]:
+    """The picked face as this frame has it: one frame alone does not know where a face of another went."""
+    face = job.face
+    picked = face.id is not None or ((face.point or face.box) is not None and face.frame != frame)
+    if not picked or job.quads is not None:
+        return {}
+    from stit_vfx.survey import face_on
+
+    box = face_on(job, frame, reporter=reporter, cancel=reporter.cancel, options=options)
+    return {"face": {"box": list(box), "frame": frame}}
 
 
 def _drafted(job: Job, frame: int) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stit_vfx.bench import choose_device
-from stit_vfx.errors import NoFaceError
+from stit_vfx.errors import FacePickError, NoFaceError
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.options import RunOptions
 
 if TYPE_CHECKING:
+    from stit_vfx.face.detect import Box
     from stit_vfx.face.track import FaceTrack
+    from stit_vfx.job import Job
+    from stit_vfx.plate.colour import CodeSpace
+    from stit_vfx.plate.source import Plate
 
 INK = (255, 196, 0)
 
@@ -83,14 +87,7 @@ def find_faces(
     opened.check(wanted)
     finder = make_finder(kind, choose_device(options))
     code = CodeSpace.of(opened.colour)
-
-    def pictures() -> Iterator[tuple[int, np.ndarray]]:
-        for number, frame in enumerate(wanted):
-            cancel.check()
-            yield frame, code.to_display8(opened.read(frame).rgb())
-            reporter.progress("align", number + 1, len(wanted), frame=frame)
-
-    tracks = track_faces(pictures(), finder)
+    tracks = track_faces(_pictures(opened, code, wanted, reporter, cancel), finder)
     if not tracks:
         raise NoFaceError("no face in any frame", where=opened.name, hint="Check --colourspace")
     if picture is not None:
@@ -100,6 +97,40 @@ def find_faces(
     return FacesReport(
         opened.name, finder.name, finder.licence, told, None if picture is None else str(picture)
     )
+
+
+def face_on(job: Job, frame: int, *, reporter: Reporter, cancel: Cancel, options: RunOptions) -> Box:
+    """The box of the job's picked face on one frame, by following it from where it was picked.
+
+    A point or a box is followed from its own frame; ids are counted over all of the job's frames, so an id
+    has to look at them all. Raises FacePickError where the picked face is away.
+    """
+    from stit_vfx.face.detect import make_finder
+    from stit_vfx.face.track import FacePick, pick_face, track_faces
+    from stit_vfx.plate.colour import CodeSpace
+    from stit_vfx.plate.source import open_plate
+
+    plate = open_plate(job.plate, colourspace=job.colourspace, config=options.ocio)
+    frames = job.with_defaults(frames=plate.frames).read_frames()
+    pick = FacePick(**job.face.model_dump())
+    if pick.id is None and pick.frame is not None:
+        first, last = min(pick.frame, frame), max(pick.frame, frame)
+        frames = tuple(each for each in frames if first <= each <= last)
+    code, finder = CodeSpace.of(plate.colour), make_finder(job.align.finder, choose_device(options))
+    track = pick_face(track_faces(_pictures(plate, code, frames, reporter, cancel), finder), pick)
+    box = track.box_at(frame)
+    if box is None:
+        raise FacePickError("the picked face is away here", frame=frame, hint="Look at another frame")
+    return box
+
+
+def _pictures(
+    plate: Plate, code: CodeSpace, frames: Sequence[int], reporter: Reporter, cancel: Cancel
+) -> Iterator[tuple[int, np.ndarray]]:
+    for number, frame in enumerate(frames):
+        cancel.check()
+        yield frame, code.to_display8(plate.read(frame).rgb())
+        reporter.progress("align", number + 1, len(frames), frame=frame)
 
 
 def draw_faces(path: Path, picture8: np.ndarray, tracks: Sequence[FaceTrack], frame: int) -> None:

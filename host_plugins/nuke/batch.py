@@ -17,7 +17,7 @@ from typing import List, NoReturn
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from stit_vfx_nuke import adapter, buttons, settings, shared
+from stit_vfx_nuke import adapter, cooking, results, settings, shared
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,11 +56,11 @@ def _work(words: argparse.Namespace) -> int:
     if words.frames:
         adapter.put(node, frames=words.frames)
     if words.step == "job":
-        buttons.export_job(node)
+        results.export_job(node)
         return 0
-    buttons.OUTCOMES.pop(adapter.name_of(node), None)
-    buttons.cook(node)
-    outcome = buttons.OUTCOMES.get(adapter.name_of(node), buttons.Outcome(1, "no result"))
+    cooking.OUTCOMES.pop(adapter.name_of(node), None)
+    cooking.cook(node)
+    outcome = cooking.OUTCOMES.get(adapter.name_of(node), cooking.Outcome(1, "no result"))
     if words.save and outcome.exit_status in (0, 5):
         adapter.save_script()
     return outcome.exit_status

@@ -14,7 +14,7 @@ from stit_vfx.cli.boundary import guarded, set_verbose
 
 COMMANDS = (
     *("demo", "run", "faces", "preview", "packs", "directions", "measure", "review"),
-    *("verify", "gc", "doctor", "schema", "train"),
+    *("submit", "verify", "gc", "doctor", "schema", "train"),
 )
 
 

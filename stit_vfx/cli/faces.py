@@ -37,5 +37,10 @@ def command(plate: str, as_json: bool, **words: Any) -> int:
         cancel=session.cancel,
         options=run_options(words),
     )
-    show(found.to_json(), found.to_text(), as_json=as_json)
+    told = found.to_json()
+    if session.reporter.form == "jsonl":
+        # Stdout belongs to the events then, so the answer is one of them.
+        drawn = [] if found.picture is None else [{"kind": "faces", "path": found.picture}]
+        session.reporter.result(drawn, **{name: told[name] for name in ("faces", "finder", "licence")})
+    show(told, found.to_text(), as_json=as_json)
     return 0

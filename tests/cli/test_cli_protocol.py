@@ -254,3 +254,18 @@ def test_a_run_whose_reader_is_gone_stops_by_itself(job: Path) -> None:
         assert child.process.wait(timeout=10) == 130
     finally:
         child.close()
+
+
+def test_faces_are_told_as_an_event_to_a_host_that_asked_for_events(tmp_path: Path) -> None:
+    from stit_vfx.demo import write_plate
+
+    plate, picture = write_plate(tmp_path / "plates", frames=(1001,)), tmp_path / "faces.png"
+    words = [sys.executable, "-m", "stit_vfx", "faces", plate, "--picture", str(picture), "--events", "jsonl"]
+    run = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    events = events_of(run)
+    assert run.returncode == 0, run.stderr
+    assert [events[0]["ev"], *(event["ev"] for event in events[-2:])] == ["hello", "result", "end"]
+    (face,) = events[-2]["faces"]
+    assert (face["id"], face["frames"], len(face["box"])) == (1, "1001", 4)
+    assert events[-2]["outputs"] == [{"kind": "faces", "path": str(picture)}]
+    assert picture.exists()

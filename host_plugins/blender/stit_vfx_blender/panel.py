@@ -81,25 +81,15 @@ class _Main(_Panel):
         self._picture(layout, strip)
 
     def _colour(self, layout: Any, context: Any, scene: Any, strip: Any) -> None:
-        linear, settings = compat.scene_linear_name(), scene.sequencer_colorspace_settings
-        if linear and settings.name != linear:
+        told = strips.colour_warning(scene)
+        if told:
             box = layout.box()
             box.alert = True
-            _lines(
-                box,
-                context,
-                "The sequencer does not work in scene-linear light: opacity and blends "
-                "differ from a compositor's.",
-                icon="ERROR",
-            )
-            box.prop(settings, "name", text="Sequencer")
-        if strip.type == "IMAGE" and strip.elements and strip.elements[0].orig_width == 0:
-            _lines(
-                layout,
-                context,
-                "Blender cannot show this file (several layers or parts). The engine reads it all the same.",
-                icon="ERROR",
-            )
+            _lines(box, context, told, icon="ERROR")
+            box.prop(scene.sequencer_colorspace_settings, "name", text="Sequencer")
+        told = strips.picture_warning(strip)
+        if told:
+            _lines(layout, context, told, icon="ERROR")
 
     def _picture(self, layout: Any, strip: Any) -> None:
         path = tasks.pictures.get(strip.stit_uuid)

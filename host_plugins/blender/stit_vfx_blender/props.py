@@ -12,9 +12,9 @@ import uuid
 from typing import Any, Dict, List, Tuple
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import FloatProperty
 
-from . import compat, jobs, sliders
+from . import compat, fields, jobs, sliders
 
 _registered: List[str] = []
 _face_items: Dict[str, List[Tuple[str, str, str, int]]] = {}
@@ -85,108 +85,13 @@ def _pack_names(_strip: Any, _context: Any, text: str) -> List[str]:
 
 
 def _settings() -> Dict[str, Any]:
-    pixels = {"subtype": "PIXEL", "precision": 1}
     return {
-        "stit_strength": FloatProperty(
-            name="Strength",
-            description="All edits together; 0 is the plate. Can be keyed",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            subtype="FACTOR",
-        ),
-        "stit_pack": StringProperty(
-            name="Pack",
-            description="Model pack: a name, or a folder. It decides which edits there are",
-            default="builtin",
-            search=_pack_names,
-            search_options={"SUGGESTION"},
-        ),
-        "stit_face": EnumProperty(name="Face", description="Whose face is edited", items=_faces),
-        "stit_face_x": FloatProperty(name="X", description="Plate pixels from the left", min=0, **pixels),
-        "stit_face_y": FloatProperty(name="Y", description="Plate pixels from the top", min=0, **pixels),
-        "stit_face_frame": IntProperty(name="At Frame", description="Timeline frame of the point"),
-        "stit_matte_grow": FloatProperty(
-            name="Grow",
-            description="Make the edited area larger; negative: smaller. In plate pixels",
-            default=0.0,
-            min=-512,
-            max=512,
-            soft_min=-50,
-            soft_max=50,
-            **pixels,
-        ),
-        "stit_matte_soften": FloatProperty(
-            name="Soften",
-            description="Blur the edge of the edited area. In plate pixels",
-            default=6.0,
-            min=0,
-            max=512,
-            soft_max=100,
-            **pixels,
-        ),
-        "stit_holdout": StringProperty(
-            name="Hold-Out",
-            description="A matte sequence whose white keeps the plate, "
-            "such as a hand before the face: holdout.####.exr",
-            subtype="FILE_PATH",
-        ),
-        "stit_quality": EnumProperty(
-            name="Quality",
-            description="How much work goes into it",
-            items=[("draft", "Draft", "Quick: fewer tuning steps"), ("final", "Final", "As delivered")],
-            default="final",
-        ),
-        "stit_putback": EnumProperty(
-            name="Put Back",
-            description="How the edit gets into the plate",
-            items=[
-                ("detail", "Detail", "The plate's own grain and detail are carried along"),
-                ("delta", "Difference", "The plate plus what the edit changed"),
-                ("replace", "Replace", "The generator's own pixels, as published"),
-            ],
-            default="detail",
-        ),
-        "stit_output": StringProperty(
-            name="Output",
-            description="Folder for shots; each cook of other settings is a new version in it",
-            default="//renders",
-            subtype="DIR_PATH",
-        ),
-        "stit_shot": StringProperty(name="Shot", description="Name of the shot; empty: from the plate"),
-        "stit_layers": BoolProperty(
-            name="Extra Layers",
-            description="Matte and edit as layers of the result. "
-            "Blender 4.3 and older shows such files black",
-        ),
-        "stit_colourspace": StringProperty(
-            name="Colour Space",
-            description="The plate's colour space, if its header and strip are wrong. Empty: what they say",
-        ),
-        "stit_seed": IntProperty(name="Seed", description="Another seed is another attempt", min=0),
-        "stit_tune_steps": IntProperty(
-            name="Tuning Steps",
-            description="Updates of the generator's tuning; 0: as the quality says",
-            min=0,
-            max=100_000,
-        ),
-        "stit_stitch_steps": IntProperty(
-            name="Stitching Steps",
-            description="Most updates per frame; 0: as the quality says",
-            min=0,
-            max=10_000,
-        ),
-        "stit_consent": StringProperty(
-            name="Consent",
-            description="The production's own reference to the performer's consent",
-        ),
-        "stit_uuid": StringProperty(options={"HIDDEN"}),
-        "stit_faces": StringProperty(options={"HIDDEN"}),
-        "stit_job": StringProperty(options={"HIDDEN"}),
-        "stit_cooked": StringProperty(options={"HIDDEN"}),
-        "stit_version": StringProperty(options={"HIDDEN"}),
-        "stit_source": StringProperty(options={"HIDDEN"}),
-        "stit_role": StringProperty(options={"HIDDEN"}),
+        **fields.edits(_pack_names),
+        **fields.face(_faces),
+        **fields.matte(),
+        **fields.output(),
+        **fields.advanced(),
+        **fields.remembered(),
     }
 
 
@@ -194,7 +99,7 @@ def _slider(slider: sliders.Slider) -> Any:
     return FloatProperty(
         name=slider.label,
         description="{}: 0 is the plate, {:g} and {:g} are clear, natural edits. Can be keyed".format(
-            slider.label, slider.low, slider.high
+            slider.title, slider.low, slider.high
         ),
         default=0.0,
         min=slider.low,

@@ -13,22 +13,25 @@ import os
 import re
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 BUILTIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "builtin_pack.json")
 PREFIX = "stit_edit_"
 # Blender's limit for the name of a property.
 MAX_NAME = 60
+# Letters that a sidebar of the usual width shows beside a slider.
+MAX_LABEL = 14
 
 
 @dataclass(frozen=True)
 class Slider:
-    """`prop`: the property on the strip; `direction`: the pack's own name of the edit."""
+    """`prop`: the property on the strip; `direction`: the pack's own name of the edit; `title`: its words."""
 
     prop: str
     direction: str
     label: str
+    title: str
     low: float
     high: float
 
@@ -76,8 +79,11 @@ def _slider(name: str, told: Mapping[str, Any]) -> Slider:
         if len(numbers) == 2 and numbers[0] < numbers[1]:
             # A job's strengths are -1..1, whatever a pack says.
             low, high = max(float(numbers[0]), -1.0), min(float(numbers[1]), 1.0)
-    label = str(told.get("title") or name.replace("_", " ").capitalize())
-    return Slider(property_name(name), name, label, low, high)
+    plain = name.replace("_", " ").capitalize()
+    title = str(told.get("title") or plain)
+    # `Width of the nose` and `Width of the face` would both be cut to `Width of the`.
+    label = title if len(title) <= MAX_LABEL else plain
+    return Slider(property_name(name), name, label, title, low, high)
 
 
 def brief(shown: Mapping[str, Any]) -> Dict[str, Any]:
@@ -129,5 +135,5 @@ def all_sliders(packs: Mapping[str, Pack]) -> List[Slider]:
         for slider in pack.sliders:
             known = merged.get(slider.prop, slider)
             low, high = min(known.low, slider.low), max(known.high, slider.high)
-            merged[slider.prop] = Slider(slider.prop, known.direction, known.label, low, high)
+            merged[slider.prop] = replace(known, low=low, high=high)
     return list(merged.values())

@@ -118,6 +118,21 @@ def colourspace_of(strip: Any, plate: StripPlate) -> str | None:
     )
 
 
+def colour_warning(scene: Any) -> str:
+    """What is to be said of the scene's colour; empty if it is as a compositor's."""
+    linear = compat.scene_linear_name()
+    if not linear or scene.sequencer_colorspace_settings.name == linear:
+        return ""
+    return "The sequencer does not work in scene-linear light: opacity and blends differ from a compositor's."
+
+
+def picture_warning(strip: Any) -> str:
+    """What is to be said of a file that Blender shows black; empty if it shows it."""
+    if strip.type == "IMAGE" and strip.elements and strip.elements[0].orig_width == 0:
+        return "Blender cannot show this file (several layers or parts). The engine reads it all the same."
+    return ""
+
+
 def _face_of(strip: Any, plate: StripPlate) -> Dict[str, Any]:
     if strip.stit_face == "POINT":
         point = [round(strip.stit_face_x, 2), round(strip.stit_face_y, 2)]

@@ -136,10 +136,12 @@ def _cook_job(context: Any, scene: Any, strip: Any, path: str, mark: str, ocio: 
         strips.add_result(scene, strip, plate, comp=comp, matte=matte, version=version)
         strip.stit_cooked, strip.stit_version = mark, version
         _looked.clear()
-        warned = sorted({notice.text for notice in session.notices})
+        warned = sorted(
+            {notice.text[:1].upper() + notice.text[1:].rstrip(".") + "." for notice in session.notices}
+        )
         run.details = "\n".join(warned)
         left_out = " Some frames were left out." if session.partial else ""
-        return "{}: {} frames cooked.{}".format(version, len(plate.frames), left_out)
+        return "{}: {} cooked.{}".format(version, words.counted(len(plate.frames), "frame"), left_out)
 
     words_ = engine.cook_words(path, _machine(context, ocio))
     command, env = engine.find(prefs.of(context).engine), engine.environment()
@@ -173,7 +175,7 @@ def analyse(context: Any, scene: Any, strip: Any) -> Run:
         strip.stit_face = "0"
         strip.stit_faces = json.dumps(faces)
         pictures[run.uuid] = picture
-        return "1 face found." if len(faces) == 1 else "{} faces found.".format(len(faces))
+        return "{} found.".format(words.counted(len(faces), "face"))
 
     words_ = engine.faces_words(
         plate.pattern,

@@ -25,6 +25,16 @@ STEPS = {
 }
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return "{} {}{}".format(number, thing, "" if number == 1 else "s")
+
+
+def sentence(text: str) -> str:
+    """`the face is away` -> `The face is away.`"""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
 def as_time(seconds: float) -> str:
     """75 -> `1 min 15 s`."""
     whole = round(seconds)

@@ -1,7 +1,12 @@
 """STIT VFX in Nuke. What the nodes' buttons call; the rest is imported when a button is pressed.
 
 adapter.py    the only file that imports nuke; one small function for each thing that Nuke does
-buttons.py    what each button does, with the adapter's functions and the engine session
+buttons.py    the table of buttons; what they do is in
+  cooking.py    cook, resume, cancel, preview
+  asking.py     analyse, read the pack's edits, test the engine, clear the cache
+  results.py    bake, export, submit, show what a farm made
+preparing.py  from the panel to plate and job on disk
+telling.py    status lines and dialogs; tile.py: the node's tile
 settings.py   from knob values to a job; no Nuke, no files
 work.py       the engine at work, and what it tells on the way; no Nuke
 shared.py     where the engine session and the gizmos are
@@ -21,6 +26,6 @@ def press(node: Any, button: str) -> None:
 
 def changed(node: Any, knob: Any) -> None:
     """A knob of a STIT node was changed: says on the tile whether the cook is stale. Computes nothing."""
-    from . import buttons
+    from . import tile
 
-    buttons.changed(node, knob)
+    tile.changed(node, knob)

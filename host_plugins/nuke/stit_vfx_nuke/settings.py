@@ -15,12 +15,30 @@ from .shared import edits_of, frame_range
 EDIT = "edit_"
 # Knobs that a job is made of. Sliders are sampled per frame and are not in here.
 JOB_KNOBS = (
-    *("face", "face_pos", "face_frame", "pack", "matte_size", "matte_soft", "first", "last", "frames"),
-    *("quality", "seed", "smoothing", "out_dir", "shot", "compression", "plate_pixel", "extra_layers"),
-    *("plate_space", "view", "device", "finder", "putback", "crop_scale", "consent"),
+    *(
+        "face",
+        "faces",
+        "face_pos",
+        "face_frame",
+        "pack",
+        "matte_size",
+        "matte_soft",
+        "first",
+        "last",
+        "frames",
+    ),
+    *("quality", "seed", "smoothing", "out_dir", "shot", "compression", "plate_pixel"),
+    *("extra_layers", "plate_space", "view", "device", "finder", "putback", "crop_scale", "consent"),
 )
 # A change of these does not make a cook stale: they say where and how, not what.
-NOT_STALE = frozenset(("out_dir", "shot", "device", "view"))
+NOT_STALE = frozenset(("out_dir", "shot", "device", "view", "faces"))
+# Words of the knob "send to": the engine's submitter, and whether it shall also send what it wrote.
+FARMS = {
+    "OpenJD bundle": ("openjd", False),
+    "Deadline Cloud": ("openjd", True),
+    "OpenCue": ("opencue", True),
+    "command lines": ("commands", False),
+}
 # What Nuke calls linear in its own colour management has the primaries of Rec.709.
 NUKE_LINEAR = "lin_rec709"
 _RANGE = re.compile(r"(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?$")
@@ -101,15 +119,25 @@ def shot_name(wish: str, script: str, node: str) -> str:
     return name or "shot"
 
 
-def face_of(values: Mapping[str, Any], height: int) -> Dict[str, Any] | None:
-    """The job's `face`; None: the largest."""
+def face_of(values: Mapping[str, Any], height: int, frames: Sequence[int]) -> Dict[str, Any] | None:
+    """The job's `face`; None: the largest. Raises SettingsError for one that Analyse did not find.
+
+    A face of the menu is named by its box on a frame: ids are counted anew when the range changes. A single
+    frame, which is a preview, is all the engine gets, so the place counts on that frame.
+    """
     chosen = str(values["face"])
+    alone = frames[0] if len(frames) == 1 else None
     if chosen == "at point":
         x, y = values["face_pos"]
         point = [round(x - 0.5, 3), round(height - y - 0.5, 3)]
-        return {"point": point, "frame": int(values["face_frame"])}
+        return {"point": point, "frame": int(values["face_frame"]) if alone is None else alone}
     match = re.match(r"face (\d+)\b", chosen)
-    return {"id": int(match.group(1))} if match else None
+    if match is None:
+        return None
+    face = faces_known(str(values["faces"])).get(int(match.group(1)))
+    if face is None or (alone is None and face.frame not in frames):
+        raise SettingsError("The range was changed since the faces were found. Press Analyse.")
+    return {"box": list(face.box), "frame": face.frame if alone is None else alone}
 
 
 def job_of(
@@ -124,7 +152,7 @@ def job_of(
 ) -> Dict[str, Any]:
     """The job. `strengths`: by direction and frame, as the curves give them."""
     smoothing = float(values["smoothing"])
-    face = face_of(values, height)
+    face = face_of(values, height, frames)
     return {
         "shot": shot,
         "plate": plate,
@@ -192,14 +220,71 @@ def summary(edits: Mapping[str, str], frames: str, state: str) -> str:
     return "\n".join(word for word in (words or "no edit", frames, state) if word)
 
 
-def faces_found(told: Mapping[str, Any]) -> List[Tuple[str, Tuple[float, ...]]]:
-    """What `stit faces` answered, for the menu: words, and the box as the engine has it."""
+class Face(NamedTuple):
+    """A face that Analyse found, as the engine tells it: box (left, top, right, bottom) on a frame."""
+
+    id: int
+    frames: str
+    frame: int
+    box: Tuple[float, ...]
+
+    @property
+    def words(self) -> str:
+        """Its entry in the menu."""
+        return "face {} ({})".format(self.id, self.frames)
+
+
+def faces_found(told: Mapping[str, Any]) -> List[Face]:
+    """What `stit faces` answered."""
     found = told.get("faces")
-    result = []
-    for face in found if isinstance(found, list) else []:
-        words = "face {} ({})".format(face["id"], face["frames"])
-        result.append((words, tuple(float(number) for number in face["box"])))
-    return result
+    return [
+        Face(
+            int(face["id"]),
+            str(face["frames"]),
+            int(face["box_frame"]),
+            tuple(round(float(number), 2) for number in face["box"]),
+        )
+        for face in (found if isinstance(found, list) else [])
+    ]
+
+
+def faces_text(faces: Sequence[Face]) -> str:
+    """The faces as a knob keeps them: no letter in it that Tcl would read as its own."""
+    return ";".join(
+        "{}:{}:{}:{}".format(face.id, face.frames, face.frame, ",".join(str(side) for side in face.box))
+        for face in faces
+    )
+
+
+def faces_known(text: str) -> Dict[int, Face]:
+    """The faces that a knob keeps, by id. What is no face is left out."""
+    known = {}
+    for word in text.split(";"):
+        parts = word.split(":")
+        try:
+            box = tuple(float(side) for side in parts[3].split(","))
+            known[int(parts[0])] = Face(int(parts[0]), parts[1], int(parts[2]), box)
+        except (IndexError, ValueError):
+            continue
+    return known
+
+
+def farm_words(farm: str) -> List[str]:
+    """The engine's words for a farm. Raises SettingsError for one that this plug-in does not know."""
+    if farm not in FARMS:
+        raise SettingsError("{!r} is no farm: choose one in send to.".format(farm))
+    to, send = FARMS[farm]
+    return ["--to={}".format(to), *(["--send"] if send else [])]
+
+
+def submitted(told: Any, farm: str) -> Tuple[str, str]:
+    """What `stit submit` answered: a line for the panel, and the whole for a dialog."""
+    version, tasks = told.get("version"), told.get("tasks")
+    sent = told.get("sent")
+    done = "sent to {}".format(farm) if sent else "written for a farm"
+    status = "{} {}, {} tasks".format(version, done, tasks)
+    lines = [str(sent)] if sent else [*told.get("files", ()), "", *told.get("commands", ())]
+    return status, "\n".join([status, "", *lines])
 
 
 def nuke_box(box: Sequence[float], height: int) -> List[float]:

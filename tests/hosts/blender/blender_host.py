@@ -85,4 +85,16 @@ def wheels() -> list[Host]:
     return [Host(f"bpy{number}", python, True) for number, python in enumerate(pythons)]
 
 
+def installed_module() -> Host | None:
+    """The Python with Blender in it that `scripts/test` makes beside the tests' own packages."""
+    python = Path(sys.prefix, "blender", "bin", "python")
+    return Host("module", str(python), True) if python.exists() else None
+
+
+def why_no_module() -> str:
+    """What `scripts/test` said when it could not make it."""
+    said = Path(sys.prefix, "blender.missing")
+    return said.read_text().strip() if said.exists() else "scripts/test makes one; or set STIT_BPY_PYTHONS"
+
+
 DEFAULT_HOST = blender() or next(iter(wheels()), None)

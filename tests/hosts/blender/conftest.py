@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from blender_host import DEFAULT_HOST, PROJECT, Host, wheels
+from blender_host import DEFAULT_HOST, PROJECT, Host, installed_module, wheels, why_no_module
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +15,15 @@ def host() -> Host:
     if DEFAULT_HOST is None:
         pytest.skip("no Blender here: install one, or set STIT_BLENDER or STIT_BPY_PYTHONS")
     return DEFAULT_HOST
+
+
+@pytest.fixture(scope="session")
+def any_blender() -> Host:
+    """A real Blender that costs no one anything to have: the module, else whichever is here."""
+    found = installed_module() or DEFAULT_HOST
+    if found is None:
+        pytest.skip(f"no Blender here: {why_no_module()}")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ The answer is `answer.json` in `out`.
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -135,6 +136,20 @@ def do(addon, scene, strip, task, answer):
             answer["run"] = {"status": run.exit_status, "message": run.message, "details": run.details}
         elif word == "registered":
             answer["sliders"] = sorted(name for name in dir(strip) if re.match("stit_edit_", name))
+        elif word == "warnings":
+            told = addon.strips.colour_warning(scene), addon.strips.picture_warning(strip)
+            answer.setdefault("warnings", []).append(told)
+        elif word == "display_light":
+            names = addon.compat.sequencer_space_names()
+            linear = addon.compat.scene_linear_name()
+            scene.sequencer_colorspace_settings.name = next(name for name in names if name != linear)
+        elif word == "linear_light":
+            scene.sequencer_colorspace_settings.name = addon.compat.scene_linear_name()
+        elif word == "picture":
+            # Blender's temporary folder goes with it.
+            answer["picture"] = shutil.copy(addon.tasks.pictures[strip.stit_uuid], task["out"])
+        elif word == "write_job":
+            answer["written"] = addon.tasks.write_job(bpy.context, scene, strip)
         elif word == "faces":
             answer["faces"] = addon.props.faces_of(strip)
         elif word == "save":

@@ -10,80 +10,23 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from blender_host import ADDON, QUICK, Host
+from blender_host import ADDON, PROJECT, QUICK, Host
+from loop import SLIDERS, cook_and_compare, read_exr
+from PIL import Image
 
-SLIDERS = {"smile": -0.7}
-KEYS = {"stit_edit_age": [[102, 0.2], [103, 0.6]]}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(560)]
-
-
-def read_exr(path: str | Path) -> np.ndarray:
-    """(H, W, 3) float32 by another library than Blender's."""
-    import OpenImageIO as oiio
-
-    return oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT)[..., :3]
-
-
-def cook_and_compare(host: Host, engine: Path, plate: Path, out: Path) -> None:
-    """The whole loop, and the same job by `stit run`: the same numbers in files and renders."""
-    answer = host.do(
-        out,
-        engine,
-        plate=str(plate),
-        trim=[1, 1],
-        sliders=SLIDERS,
-        keys=KEYS,
-        settings=QUICK,
-        do=[
-            *("job", "freshness", ["operator", "cook"], "freshness"),
-            *(["set", "stit_matte_soften", 9.0], "freshness", ["set", "stit_matte_soften", 6.0], "freshness"),
-            *(["render", "edit", 103], ["render", "plain", 103, ["plate v001"]], ["operator", "cook"]),
-            ["save", str(out / "cooked.blend")],
-        ],
-    )
-    assert answer["cook"] == ["FINISHED"]
-    assert answer["freshness"] == ["new", "fresh", "stale", "fresh"]
-    job = answer["job"]
-    assert job["frames"] == "1002-1003"
-    assert job["edits"][1]["keys"] == {"1002": 0.2, "1003": 0.6}
-
-    # Cooked twice: the same version, no third strip.
-    made = {strip["role"]: strip for strip in answer["strips"]}
-    assert len(answer["strips"]) == 3
-    assert made["edit"]["files"] == ["demo_comp_v001.1002.exr", "demo_comp_v001.1003.exr"]
-    assert made["matte"]["files"] == ["demo_matte_v001.1002.exr", "demo_matte_v001.1003.exr"]
-    assert made["edit"]["handles"] == made["matte"]["handles"] == made[""]["handles"] == [102, 104]
-    assert (made["edit"]["mute"], made["matte"]["mute"], made["edit"]["blend"]) == (False, True, "ALPHA_OVER")
-    assert made[""]["channel"] < made["edit"]["channel"] < made["matte"]["channel"]
-
-    alone = out / "alone"
-    job["output"]["folder"] = str(alone)
-    (out / "job.json").write_text(json.dumps(job))
-    subprocess.run([str(engine), "run", str(out / "job.json"), "--events", "none"], check=True, timeout=280)
-    for kind in ("comp", "matte"):
-        for frame in (1002, 1003):
-            name = Path("demo.stit", "out", "v001", kind, f"demo_{kind}_v001.{frame}.exr")
-            np.testing.assert_array_equal(read_exr(out / "renders" / name), read_exr(alone / name))
-
-    before, shown = read_exr(answer["rendered"]["plain"]), read_exr(answer["rendered"]["edit"])
-    comp = read_exr(alone / "demo.stit/out/v001/comp/demo_comp_v001.1003.exr")
-    np.testing.assert_array_equal(before, read_exr(plate / "demo.1003.exr"))
-    np.testing.assert_array_equal(shown, comp)
-    assert np.abs(shown - before).max() > 0.02
-    matte = read_exr(alone / "demo.stit/out/v001/matte/demo_matte_v001.1003.exr")
-    np.testing.assert_array_equal(shown[matte == 0], before[matte == 0])
 
 
 def test_a_cooked_strip_is_what_stit_run_makes(host, engine, plate, tmp_path):
     cook_and_compare(host, engine, plate, tmp_path)
 
 
-@pytest.mark.slow
 def test_a_cooked_strip_is_what_stit_run_makes_in_wheels(wheel, engine, plate, tmp_path):
     cook_and_compare(wheel, engine, plate, tmp_path)
 
@@ -161,6 +104,66 @@ def test_analysis_finds_the_face_and_the_picker_names_it(host, engine, plate, tm
     assert face["frames"] == "1002-1003"
 
 
+def use_every_control(host: Host, engine: Path, plate: Path, out: Path) -> None:
+    """Each of the panel's controls in turn, by its operator or its property."""
+    answer = host.do(
+        out,
+        engine,
+        plate=str(plate),
+        trim=[1, 1],
+        sliders=SLIDERS,
+        settings=QUICK,
+        do=[
+            *("warnings", ["display_light"], "warnings", ["linear_light"]),
+            *(["operator", "resume"], ["operator", "analyse"], ["set", "stit_face", "1"]),
+            *(["operator", "preview"], "picture", ["operator", "cook"], "freshness"),
+            *(["set", "stit_matte_grow", 14.0], ["set", "stit_matte_soften", 24.0], "freshness"),
+            *(["operator", "cook"], "freshness", "write_job", ["operator", "write_job"]),
+            *(["operator", "clear_cache"], ["set", "stit_strength", 0.5], "freshness", "job"),
+        ],
+    )
+    fine, wrong = answer["warnings"]
+    assert fine == ["", ""]
+    assert "scene-linear" in wrong[0]
+    assert "Cook first" in answer["resume"]
+    finished = ("analyse", "preview", "cook", "write_job", "clear_cache")
+    assert {name: answer[name] for name in finished} == {name: ["FINISHED"] for name in finished}
+    # Plate and edit beside each other.
+    with Image.open(answer["picture"]) as picture:
+        assert min(picture.size) > 100
+    assert answer["freshness"] == ["fresh", "stale", "fresh", "stale"]
+
+    strips = sorted((strip["role"], strip["version"], strip["mute"]) for strip in answer["strips"])
+    edits, mattes = ([(role, "v001", True), (role, "v002", role == "matte")] for role in ("edit", "matte"))
+    assert strips == [("", "v002", False), *edits, *mattes]
+    shot = out / "renders" / "demo.stit"
+    first, second = (
+        read_exr(shot / "out" / v / "matte" / f"demo_matte_{v}.1002.exr")[..., 0] for v in ("v001", "v002")
+    )
+    assert (second > 0).sum() > 1.1 * (first > 0).sum()
+    soft = [((matte > 0.02) & (matte < 0.98)).sum() for matte in (first, second)]
+    assert soft[1] > 1.5 * soft[0]
+
+    path, command = answer["written"]
+    assert command.startswith(f"stit run {path}")
+    # The job is the second version's, so the engine has nothing left to do: until the cache is cleared.
+    words = [str(engine), "run", path, "--dry-run", "--json"]
+    planned = json.loads(subprocess.run(words, check=True, capture_output=True, timeout=120).stdout)
+    assert planned["version"] == "v002"
+    assert json.loads(Path(path).read_text())["face"]["frame"] in (1002, 1003)
+    assert not list((shot / "cache").rglob("*.safetensors"))
+    assert len(list((shot / "out").rglob("*_comp_*.exr"))) == 4
+    assert answer["job"]["edits"][0]["strength"] == pytest.approx(0.5 * SLIDERS["smile"])
+
+
+def test_every_control_of_the_panel_does_what_it_says(host, engine, plate, tmp_path):
+    use_every_control(host, engine, plate, tmp_path)
+
+
+def test_every_control_of_the_panel_does_what_it_says_in_wheels(wheel, engine, plate, tmp_path):
+    use_every_control(wheel, engine, plate, tmp_path)
+
+
 GREYS = np.arange(20, 220, 20)
 
 
@@ -225,14 +228,28 @@ def test_a_farm_gets_0_and_a_saved_file(executable, engine, plate, tmp_path):
     assert list((tmp_path / "renders/demo.stit/out/v001/comp").glob("*.1002.exr"))
 
 
-def test_a_farm_gets_3_where_there_is_no_face(executable, engine, tmp_path):
-    grey = tmp_path / "grey"
-    grey.mkdir()
+def write_grey(folder: Path) -> None:
+    """A plate without a face."""
     import OpenEXR
 
+    folder.mkdir()
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    OpenEXR.File(header, {"RGB": np.full((120, 160, 3), 0.18, np.float16)}).write(str(grey / "g.0001.exr"))
-    blend = saved(executable, tmp_path, engine, plate=str(grey), settings=QUICK)
+    picture = np.full((120, 160, 3), 0.18, np.float16)
+    OpenEXR.File(header, {"RGB": picture}).write(str(folder / "g.0001.exr"))
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Until a file is there: the engine works for real."""
+    for _ in range(2000):
+        assert process.poll() is None, process.stdout.read()
+        if path.exists():
+            return
+        time.sleep(0.1)
+
+
+def test_a_farm_gets_3_where_there_is_no_face(executable, engine, tmp_path):
+    write_grey(tmp_path / "grey")
+    blend = saved(executable, tmp_path, engine, plate=str(tmp_path / "grey"), settings=QUICK)
     process = farm(executable, engine, blend)
     said, _ = process.communicate(timeout=280)
     assert process.returncode == 3, said
@@ -243,12 +260,7 @@ def test_a_farm_that_stops_it_gets_130(executable, engine, plate, tmp_path):
     slow = {**QUICK, "stit_tune_steps": 5000}
     blend = saved(executable, tmp_path, engine, plate=str(plate), trim=[1, 2], settings=slow)
     process = farm(executable, engine, blend)
-    # Started for real: the engine has made the shot's folder.
-    for _ in range(2000):
-        assert process.poll() is None, process.stdout.read()
-        if (tmp_path / "renders/demo.stit/shot.json").exists():
-            break
-        time.sleep(0.1)
+    wait_for(tmp_path / "renders/demo.stit/shot.json", process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
@@ -261,6 +273,50 @@ def test_a_farm_gets_2_for_words_and_4_without_an_engine(executable, engine, pla
         process = farm(executable, Path("/no/such/engine"), blend, *words)
         said, _ = process.communicate(timeout=120)
         assert process.returncode == status, said
+
+
+@pytest.fixture(scope="module")
+def extension(executable: Host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The built extension, installed as a user does it; gives the environment that Blender finds it in."""
+    told = subprocess.run([executable.program, "--version"], capture_output=True, text=True, check=True)
+    version = told.stdout.split()[1].split(".")
+    if (int(version[0]), int(version[1])) < (4, 2):
+        pytest.skip(f"Blender {'.'.join(version)} has no -c: 4.2 and later do")
+    folder = tmp_path_factory.mktemp("extension")
+    subprocess.run([sys.executable, str(PROJECT / "host_plugins/blender/build.py"), str(folder)], check=True)
+    (package,) = (path for path in folder.glob("*.zip") if "legacy" not in path.name)
+    env = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
+    words = ["extension", "install-file", "--repo", "user_default", "--enable", str(package)]
+    subprocess.run([executable.program, "-b", "-c", *words], env=env, check=True, timeout=120)
+    return env
+
+
+def by_command(host: Host, env: dict[str, str], engine: Path, blend: Path, *words: str) -> subprocess.Popen:
+    argv = [host.program, "-b", str(blend), "-c", "stit_vfx", *words]
+    env = {**env, "STIT_VFX_ENGINE": str(engine)}
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_extensions_command_ends_with_0_3_and_130(executable, extension, engine, plate, tmp_path):
+    blend = saved(executable, tmp_path / "good", engine, plate=str(plate), trim=[1, 2], settings=QUICK)
+    process = by_command(executable, extension, engine, blend, "--save")
+    said, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+
+    write_grey(tmp_path / "grey")
+    blend = saved(executable, tmp_path / "faceless", engine, plate=str(tmp_path / "grey"), settings=QUICK)
+    process = by_command(executable, extension, engine, blend)
+    said, _ = process.communicate(timeout=280)
+    assert process.returncode == 3, said
+    assert "STIT-E31" in said
+
+    slow = {**QUICK, "stit_tune_steps": 5000}
+    blend = saved(executable, tmp_path / "slow", engine, plate=str(plate), trim=[1, 2], settings=slow)
+    process = by_command(executable, extension, engine, blend)
+    wait_for(tmp_path / "slow/renders/demo.stit/shot.json", process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
 
 
 def test_the_engine_is_started_without_blenders_python(host, plate, tmp_path):

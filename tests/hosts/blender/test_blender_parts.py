@@ -162,8 +162,11 @@ def test_the_builtin_sliders_are_those_of_the_engine():
     from stit_vfx.packs.schema import read_spec
 
     spec = read_spec(find_pack("builtin"))
-    told = {s.direction: (s.low, s.high, s.label) for s in sliders.builtin().sliders}
+    known = sliders.builtin().sliders
+    told = {s.direction: (s.low, s.high, s.title) for s in known}
     assert told == {name: (*d.range, d.title) for name, d in spec.directions.items()}
+    # What the sidebar shows of a label is enough to tell it from all others.
+    assert len({s.label[: sliders.MAX_LABEL] for s in known}) == len(known)
 
 
 def test_any_name_of_an_edit_becomes_a_property_of_its_own():

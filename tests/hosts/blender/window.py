@@ -2,7 +2,8 @@
 
     blender --factory-startup --app-template Video_Editing -p 0 0 1600 900 --python window.py -- TASK.json
 
-TASK as for `inside.py`, and: `pictures`, a folder. Needs `import` and `xdotool` (ImageMagick, X11).
+TASK as for `inside.py`, and: `pictures`, a folder; `tall`, the editor that fills the window; `clicks`, places
+to click at once it does; `press`, the operators. Needs `import` and `xdotool` (ImageMagick, X11).
 """
 
 import json
@@ -38,7 +39,8 @@ def areas(kind):
 
 
 def set_up():
-    bpy.context.preferences.view.show_splash = False
+    view = bpy.context.preferences.view
+    view.show_splash, view.smooth_view = False, 0
     state["addon"] = inside.enable(TASK)
     shell("xdotool", "mousemove", 700, 300, "click", 1)
 
@@ -50,14 +52,9 @@ def fill():
         window.workspace.sequencer_scene = scene
     state["scene"], strip = inside.make_scene(state["addon"], TASK)
     strip.select = True
-    scene.frame_set(102)
-    for window, area in areas("SEQUENCE_EDITOR"):
+    scene.frame_set(TASK["start"] + TASK.get("trim", [0])[0])
+    for _window, area in areas("SEQUENCE_EDITOR"):
         area.spaces.active.show_region_ui = area.spaces.active.view_type == "SEQUENCER"
-        for region in area.regions:
-            if region.type == "WINDOW":
-                with bpy.context.temp_override(window=window, area=area, region=region):
-                    if bpy.ops.sequencer.view_all.poll():
-                        bpy.ops.sequencer.view_all()
     for _window, area in areas("PROPERTIES"):
         try:
             area.spaces.active.context = "STRIP"
@@ -84,6 +81,25 @@ def side():
         window, area = areas("PROPERTIES")[0]
         with bpy.context.temp_override(window=window, area=area):
             bpy.ops.screen.screen_full_area(use_hide_panels=False)
+
+
+def look():
+    """Picture and timeline in one editor, both filled."""
+    if TASK.get("tall") != "SEQUENCE_EDITOR":
+        return
+    for _window, area in areas("SEQUENCE_EDITOR"):
+        area.spaces.active.view_type = "SEQUENCER_PREVIEW"
+        area.spaces.active.show_region_ui = True
+
+
+def fit():
+    for window, area in areas("SEQUENCE_EDITOR"):
+        for region in area.regions:
+            with bpy.context.temp_override(window=window, area=area, region=region):
+                if region.type == "WINDOW" and bpy.ops.sequencer.view_all.poll():
+                    bpy.ops.sequencer.view_all()
+                if region.type == "PREVIEW" and bpy.ops.sequencer.view_all_preview.poll():
+                    bpy.ops.sequencer.view_all_preview()
 
 
 def tab():
@@ -117,9 +133,11 @@ def end():
     bpy.ops.wm.quit_blender()
 
 
-STEPS = [set_up, fill, side, tab, None, lambda: picture("ready")] + [None] * TASK.get("linger", 0)
+STEPS = [set_up, fill, side, look, fit, tab, fit, None, lambda: picture("ready")] + [None] * TASK.get(
+    "linger", 0
+)
 for word in TASK["press"]:
-    STEPS += [lambda word=word: press(word), over, None, lambda word=word: picture(word + "_done")]
+    STEPS += [lambda word=word: press(word), over, fit, None, lambda word=word: picture(word + "_done")]
 STEPS.append(end)
 
 

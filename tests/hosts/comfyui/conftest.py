@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -11,23 +10,12 @@ from pathlib import Path
 from typing import Any, Callable, List
 
 import pytest
+from comfy_server import load
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 FOLDER = ROOT / "host_plugins" / "comfyui"
 PUPPET = HERE.parent / "common" / "puppet.py"
-
-
-def load(folder: Path) -> Any:
-    """A custom node's package under the name that ComfyUI gives it, registered before it is executed."""
-    name = str(folder).replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(name, str(folder / "__init__.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,13 @@ if words[0] == "packs":
     named = {"smile": {"title": "Smile", "range": [-0.5, 1.0]}, "ears": {"title": "Ears"}, "bad name": {}}
     answer({"directions": named, "licence": "Apache-2.0", "commercial_use": "yes"})
 if words[0] == "faces":
-    answer({"faces": [{"id": 0, "frames": "1001-1002", "box": [10, 20, 30, 40]}], "seen": words})
-if words[0] in ("gc", "submit"):
+    one = {"id": 1, "frames": "1001-1002", "box": [10, 20, 30, 40], "box_frame": 1002}
+    answer({"faces": [one, {**one, "id": 2, "box": [50, 20, 60, 30], "box_frame": 1001}], "seen": words})
+if words[0] == "gc":
     answer({"words": words})
+if words[0] == "submit":
+    sent = "job-1" if "--send" in words else None
+    answer({"version": "v001", "tasks": 3, "files": ["/f/job.xml"], "commands": words, "sent": sent})
 say("hello", engine="stit_vfx 0.0.0", proto="1.0", caps=[])
 if how == "crash":
     os._exit(11)

@@ -115,14 +115,14 @@ def nodes_work(source):
 
 def panel_works(node, folder):
     """The plug-in's own functions on a real node."""
-    from stit_vfx_nuke import adapter, buttons, settings
+    from stit_vfx_nuke import adapter, preparing, settings, tile
 
     attempt("knobs of the job", adapter.values, node, settings.JOB_KNOBS)
-    attempt("the script's colour", lambda: nuke.tprint(str(buttons.colour(node))))
-    attempt("fingerprint", buttons.fingerprint, node)
-    attempt("the tile", buttons.tell_tile, node)
+    attempt("the script's colour", lambda: nuke.tprint(str(preparing.colour(node))))
+    attempt("fingerprint", preparing.fingerprint, node)
+    attempt("the tile", tile.tell_tile, node)
     attempt("a slider is added", adapter.add_slider, node, "edit_smoke", "smoke", -1.0, 1.0, "A test.")
-    check("the slider is an edit", "edit_smoke" in buttons.sliders(node), buttons.sliders(node))
+    check("the slider is an edit", "edit_smoke" in preparing.sliders(node), preparing.sliders(node))
     node.removeKnob(node["edit_smoke"])
     node["edit_smile"].setAnimated()
     node["edit_smile"].setValueAt(0.0, 1001)
@@ -130,7 +130,7 @@ def panel_works(node, folder):
     found = attempt("a curve is sampled", adapter.samples, node, "edit_smile", [1001, 1002])
     check("the samples are the keys", found == {1001: 0.0, 1002: 0.5}, found)
     adapter.put(node, out_dir=folder.replace(os.sep, "/"), shot="smoke", first=1001, last=1002)
-    prepared = attempt("the plate is written and the job", buttons.prepare, node)
+    prepared = attempt("the plate is written and the job", preparing.prepare, node)
     if prepared is not None:
         frames = [os.path.join(folder, "smoke.plate", "smoke.{}.exr".format(n)) for n in (1001, 1002)]
         check("the plate's frames are there", all(os.path.isfile(path) for path in frames), frames)
@@ -139,11 +139,11 @@ def panel_works(node, folder):
 
 def cook_works(node):
     """An engine, if there is one. Our picture has no face: STIT-E3xx is the right answer, and passes."""
-    from stit_vfx_nuke import buttons
+    from stit_vfx_nuke import asking, buttons, cooking
 
-    attempt("the engine answers", buttons.test_engine, node)
+    attempt("the engine answers", asking.test_engine, node)
     buttons.press(node, "cook")
-    outcome = buttons.OUTCOMES.get(node.fullName())
+    outcome = cooking.OUTCOMES.get(node.fullName())
     check("a picture without a face ends with 3", outcome is not None and outcome.exit_status == 3, outcome)
 
 

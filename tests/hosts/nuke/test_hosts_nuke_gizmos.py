@@ -22,7 +22,7 @@ def _buttons() -> tuple[str, ...]:
     fake_nuke.FakeNuke(GIZMOS)
     from stit_vfx_nuke import buttons
 
-    return tuple(buttons._BUTTONS)
+    return tuple(buttons.BUTTONS)
 
 
 def test_these_are_all_the_gizmos() -> None:

@@ -30,6 +30,7 @@ def test_what_is_no_range_is_refused(text: str) -> None:
 
 
 VALUES = {
+    "faces": "",
     **{"face": "largest", "face_pos": [0.5, 47.5], "face_frame": 1002, "pack": "builtin", "matte_size": -2.0},
     **{"matte_soft": 6.0, "first": 1001, "last": 1004, "frames": "", "quality": "draft", "seed": 3},
     **{"smoothing": 2.0, "out_dir": "/tmp/x", "shot": "", "compression": "zip", "plate_pixel": "half"},
@@ -64,16 +65,29 @@ def test_a_point_of_nuke_is_the_engines_pixel() -> None:
     # Nuke's lowest left pixel has its centre at (0.5, 0.5); 48 rows up is the engine's row 0.
     assert _job(face="at point")["face"] == {"point": [0.0, 0.0], "frame": 1002}
     assert _job(face="at point", face_pos=[10.5, 0.5])["face"] == {"point": [10.0, 47.0], "frame": 1002}
-    assert _job(face="face 3 (1001-1004)")["face"] == {"id": 3}
+    preview = settings.face_of({"face": "at point", "face_pos": [0.5, 47.5], "face_frame": 1002}, 48, [1003])
+    assert preview == {"point": [0.0, 0.0], "frame": 1003}
     assert "face" not in _job()
 
 
-def test_a_box_of_the_engine_is_nukes() -> None:
-    told = {"faces": [{"id": 0, "frames": "1001-1004", "box": [10, 20, 30, 40]}]}
-    ((words, box),) = settings.faces_found(told)
-    assert words == "face 0 (1001-1004)"
-    assert settings.nuke_box(box, 48) == [10.5, 7.5, 30.5, 27.5]
-    assert settings.face_of({"face": words}, 48) == {"id": 0}
+def test_a_found_face_is_named_by_its_box_and_drawn_as_nuke_has_it() -> None:
+    told = {"faces": [{"id": 2, "frames": "1001-1003,1005", "box": [10, 20, 30, 40.125], "box_frame": 1002}]}
+    (face,) = settings.faces_found(told)
+    assert face.words == "face 2 (1001-1003,1005)"
+    assert settings.nuke_box(face.box, 48) == [10.5, 48 - 40.12 - 0.5, 30.5, 27.5]
+    kept = settings.faces_text([face])
+    assert settings.faces_known(kept) == {2: face}
+    assert not set(kept) & set('[]{}$\\"')
+    assert _job(face=face.words, faces=kept)["face"] == {"box": [10.0, 20.0, 30.0, 40.12], "frame": 1002}
+    # A preview is one frame alone.
+    chosen = {"face": face.words, "faces": kept}
+    assert settings.face_of(chosen, 48, [1003]) == {"box": [10.0, 20.0, 30.0, 40.12], "frame": 1003}
+
+
+@pytest.mark.parametrize("faces", ["", "7:1-2:1002:1,2,3,4", "3:1001-1004:1050:1,2,3,4", "3:1001:x:1,2"])
+def test_a_face_of_another_range_is_not_guessed(faces: str) -> None:
+    with pytest.raises(settings.SettingsError, match="Press Analyse"):
+        _job(face="face 3 (1001-1004)", faces=faces)
 
 
 ROOT = {
