@@ -9,6 +9,7 @@ from stit_vfx.errors import InternalError, PackFormatError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.packs.geometry import GeometryModel
 from stit_vfx.packs.model import Code, Direction
+from stit_vfx.shape.guided import to_edges
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.training.directions import default_directions
@@ -142,6 +143,9 @@ class Pointed:
         y, x = np.mgrid[:size, :size]
         labels = np.where(np.hypot(x - 96, y - 92) < 75, LABELS.index("skin"), LABELS.index("background"))
         return Parts.from_labels(np.where(self.hand(size), LABELS.index("hand"), labels))
+
+    def parts_at_edges(self, crop_code: np.ndarray) -> Parts:
+        return to_edges(self.parts(crop_code), crop_code)
 
     @staticmethod
     def hand(size: int) -> np.ndarray:
