@@ -84,7 +84,7 @@ def between_lips(
     px = after.code.scale
     edges = Edges.of(model, before.code)
     if edges.gap < _SLIT_CM * px:
-        sides = _lip_flows(model, after, flow, visible)
+        sides = _lip_flows(model, after, exact, visible)
         new = Edges.of(model, after.code)
         between, flow = parted(edges, new, flow, sides)
         inside, nowhere = between > 0.5, np.zeros(between.shape, bool)
@@ -202,13 +202,13 @@ def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array, p
     return out
 
 
-def _lip_flows(model: ShapeModel, after: View, flow: Array, visible: Array) -> tuple[Array, Array]:
+def _lip_flows(model: ShapeModel, after: View, exact: Array, visible: Array) -> tuple[Array, Array]:
     """(S, S, 2) twice: the flow of the skin above the mouth, and of that below, continued beyond it."""
     skin = (after.parts() == SKIN) & visible
     height = after.chart_deg(model)[..., 1]
     lips = next(hole for hole in HOLES if hole.name == LIPS).centre[1]
     near = skin & (np.abs(height - lips) < _AROUND_DEG)
-    return fill(flow, near & (height > lips)), fill(flow, near & (height < lips))
+    return fill(exact, near & (height > lips)), fill(exact, near & (height < lips))
 
 
 def _mouth(parts: Array) -> Array:

@@ -11,8 +11,8 @@ _SMILE = {
     "eyeSquint": 0.25,
     # A smile draws the chin's skin up over the bone. Its outline stays: a jaw that drops a little behind lips
     # that stay together keeps it there.
-    "jawOpen": 0.08,
-    "mouthClose": 0.074,
+    "jawOpen": 0.12,
+    "mouthClose": 0.111,
 }
 # Corners rise by more than the middle of the lips, which is drawn flat over the teeth.
 _SMILE_PARTED = {
