@@ -30,10 +30,10 @@ _SHADED = (
     0.7,
 )  # share of that shadow at the fold, at the rim; how far down a lid it is the latter
 _TINT = np.array([0.955, 0.935, 0.93], np.float32)  # thin skin: a little darker and redder than around it
-_CREASE = (0.16, 0.20, 0.07)  # log light lost in the fold's crease, how far down it runs, half its width
+_CREASE = (0.04, 0.20, 0.07)  # log light lost in the fold's crease, how far down it runs, half its width
 _BULGE = 0.05  # log light gained where the eyeball stands out
-_UNDER = (0.15, 0.55)  # log light lost at the rim, which turns down; from so far down
-_LASH, _LASH_CM, _BELOW_CM = 2.0, 0.035, 0.10  # log light lost, half width of the line, and of its shadow
+_UNDER = (0.20, 0.48)  # log light lost at the rim, which turns down; from so far down
+_LASH, _LASH_CM, _BELOW_CM = 2.5, 0.045, 0.13  # log light lost, half width of the line, and of its shadow
 _HAIRS = 7
 _SEEN_CM = 0.12
 _LASH_SHUT = (0.05, 0.35)  # share closed from which on lashes are drawn, and drawn in full
