@@ -49,6 +49,7 @@ _FALLOFF_LAYERED = 0.025  # the same where the backdrop does not move along
 _MOST = 0.35  # of log light: no more of a generator's change than this
 _DIM = 0.02  # linear light below which its pictures say little
 _TINT = 0.3
+_LOBE = 0.025  # of the crop's side: cheek so near an ear stays with it, or the lobe would be torn off
 _TORN_PX = 1.5  # neighbours whose sources lie further apart belong to different surfaces
 
 
@@ -255,8 +256,9 @@ class GeometryModel:
         self, fields: Fields, layers: Layers, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray
     ) -> ChangeFields:
         """The face alone moves: over the backdrop, and behind what is before it."""
-        if not fields.turn.any():  # a turn takes along what hides the skin
-            fields = replace(fields, flow=layers.held(fields.flow))
+        if not fields.turn.any():  # a turn takes along ears, and what hides the skin
+            free = 1 - _grown(fields.zones.ears, round(_LOBE * len(crop_code)))
+            fields = replace(fields, flow=layers.held(fields.flow * free[..., None]))
         moved, face = layers.moved(fields.flow)
         edited = self._relit(fields, moved, old, new, face)
         edit = layers.together(crop_code, edited, fields.turn, layers.jaw(fields.flow, fields.skin))
@@ -318,6 +320,12 @@ def _faded(fields: Fields, fade: np.ndarray) -> Fields:
         fade=fields.fade * fade,
         skin=fields.skin * fade,
     )
+
+
+def _grown(share: np.ndarray, radius_px: int) -> np.ndarray:
+    """(S, S) 0..1 the share, grown by a disc and as much softened."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    return cv2.GaussianBlur(cv2.dilate(share, disc), (0, 0), 0.5 * radius_px)
 
 
 def _learned(old_code: np.ndarray, new_code: np.ndarray) -> np.ndarray:
