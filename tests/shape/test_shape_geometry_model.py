@@ -181,3 +181,15 @@ def test_who_cannot_read_crops_moves_all_of_them(geometry, code, crop, quad) -> 
     after = geometry.move(code, [(direction("mouth_open"), 1.0)])
     fields = geometry.change(code, after, quad=quad, crop_code=crop, recon=recon, edited=recon, matte=WHOLE)
     assert np.linalg.norm(fields.flow[Pointed.hand(SIZE)], axis=1).mean() > 1
+
+
+def test_an_older_jaw_leaves_the_ears_and_what_they_hang_on(reading, code, crop, quad) -> None:
+    recon, _ = pictures()
+    after = reading.move(code, [(direction("age"), 0.8), (direction("smile"), -0.8)])
+    fields = reading.change(code, after, quad=quad, crop_code=crop, recon=recon, edited=recon, matte=WHOLE)
+    pace = np.linalg.norm(fields.flow, axis=2)
+    for side in (-1, 1):
+        # The ear's middle, 7.4 cm beside the head's and 1.5 above; the code's middle and px per cm are known.
+        x, y = SIZE / 2 + side * 7.4 * SIZE / 21, SIZE * 0.48 - 1.5 * SIZE / 21
+        assert pace[round(y) - 20 : round(y) + 30, round(x) - 4 : round(x) + 4].max() < 0.3
+    assert pace[100:125, 60:80].mean() > 0.5
