@@ -9,8 +9,7 @@ judged by linear classifiers, which f never saw, on samples that neither it nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional
 from stit_vfx.learning.labels import Target
 from stit_vfx.learning.linear import Recipe, fit_line, span
 from stit_vfx.packs.model import AffineMap
+from stit_vfx.parallel import single_threaded
 
 # Weights of the losses that keep the other attributes and the code. The published weight of the latter is 10
 # on the mean over 512 features; here it is on the sum, so that small codes are not held harder.
@@ -86,7 +86,8 @@ def train_transformer(
     centre, spread = features[train].mean(0), max(float(features[train].std(0).mean()), 1e-12)
     standard = (features - centre) / spread
     weight = _stay_weights(labels[train])
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    # With one thread sums have one order on every machine, and these small networks lose nothing by it.
+    with torch.random.fork_rng(devices=[]), single_threaded():
         torch.manual_seed(recipe.seed)
         codes, known = torch.from_numpy(standard[train]).float(), torch.from_numpy(labels[train]).float()
         total = recipe.classifier_steps + recipe.steps
@@ -102,17 +103,6 @@ def train_transformer(
         )
     found = _in_units(layer, centre, spread)
     return Trained(found, _judge(features, targets, train, held, found))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order on every machine; threads cost these small networks more than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def as_classes(target: Target) -> Target:
