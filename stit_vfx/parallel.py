@@ -7,7 +7,7 @@ thread, so that what it computes does not depend on how many there are.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -26,7 +26,7 @@ def in_order(
     *,
     workers: int,
     stop: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result]]:
     """(frame, work(frame)) of every frame, in their order.
 
     workers  so many are in flight or wait for their turn; 0: here, one after the other, with all of torch's

@@ -17,6 +17,7 @@ steps themselves (`stit_vfx.steps`) take and return arrays; only this file and `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -314,8 +315,10 @@ def stitch(
         pictures = {"recon": result.recon.astype(np.float16), "edited": result.edited.astype(np.float16)}
         entry.store(pictures, meta=result.losses)
 
-    for number, (frame, _) in enumerate(in_order(work, todo, workers=workers, stop=bench.cancel.check)):
-        bench.progress("stitch", number + 1, len(todo), frame=frame)
+    # Closed even where the loop is left early: no frame is written after the run has said its last word.
+    with closing(in_order(work, todo, workers=workers, stop=bench.cancel.check)) as done:
+        for number, (frame, _) in enumerate(done):
+            bench.progress("stitch", number + 1, len(todo), frame=frame)
     bench.reporter.stage("stitch", "done")
     return entries
 
@@ -364,15 +367,16 @@ def composite(
                 raise
             return error
 
-    done = in_order(work, bench.frames, workers=frames_at_once(bench), stop=bench.cancel.check)
-    for number, (frame, outcome) in enumerate(done):
-        if isinstance(outcome, PlateError):
-            failed[frame] = outcome
-            bench.reporter.error(outcome, fatal=False)
-            bench.reporter.frame(frame, "failed")
-        else:
-            bench.reporter.frame(frame, outcome, outputs_of(_files(bench, frame)))
-        bench.progress("composite", number + 1, len(bench.frames), frame=frame)
+    workers, frames = frames_at_once(bench), bench.frames
+    with closing(in_order(work, frames, workers=workers, stop=bench.cancel.check)) as done:
+        for number, (frame, outcome) in enumerate(done):
+            if isinstance(outcome, PlateError):
+                failed[frame] = outcome
+                bench.reporter.error(outcome, fatal=False)
+                bench.reporter.frame(frame, "failed")
+            else:
+                bench.reporter.frame(frame, outcome, outputs_of(_files(bench, frame)))
+            bench.progress("composite", number + 1, len(frames), frame=frame)
     bench.reporter.stage("composite", "done")
     return failed
 

@@ -67,3 +67,24 @@ def test_workers_compute_with_one_thread_and_leave_the_setting_alone() -> None:
         assert [n for _, n in in_order(lambda _: torch.get_num_threads(), range(2), workers=0)] == [3, 3]
     finally:
         torch.set_num_threads(before)
+
+
+def test_closing_early_waits_for_what_was_begun() -> None:
+    begun: list[int] = []
+    finished: list[int] = []
+    go = Event()
+
+    def work(frame: int) -> None:
+        begun.append(frame)
+        if frame:
+            assert go.wait(20)
+        finished.append(frame)
+
+    before = torch.get_num_threads()
+    results = in_order(work, range(100), workers=3)
+    assert next(results) == (0, None)
+    go.set()
+    results.close()
+    assert sorted(finished) == sorted(begun)
+    assert len(begun) <= 3
+    assert torch.get_num_threads() == before

@@ -158,19 +158,9 @@ def _fields(
     size, px_per_cm = len(crop_lin), after.code.scale
     parts, face = after.parts(), after.raster.mask
     exact, visible = _correspondence(before, after)
-    skin = parts == SKIN
     # What was seen nearly edge-on (below a jaw that rises, beside a head that turns) would become streaks.
-    certain = skin & visible & _firm(model, after) & (_facing(model, before, after) > _SHOWN)
-    turn = np.zeros_like(exact)
-    turned = whole_head and not np.array_equal(before.code.rotation, after.code.rotation)
-    if turned:
-        turn = head_flow(before.code, after.code, after.depths(), certain)
-    flow = fill(exact - turn, certain)
-    flow *= _reach(face | before.raster.mask, px_per_cm)[..., None]
-    flow = np.where(certain[..., None], exact, turn + flow)
-    if turned:
-        cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
-        flow, turn = over_neck(flow, turn, after.code, certain, cloth)
+    certain = (parts == SKIN) & visible & _firm(model, after) & (_facing(model, before, after) > _SHOWN)
+    flow, turn = _skin_flow(before, after, exact, certain, whole_head=whole_head, seen=seen)
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
@@ -213,6 +203,25 @@ def _fields(
         lid.cover * fade,
         lid.lin,
     )
+
+
+def _skin_flow(
+    before: View, after: View, exact: Array, certain: Array, *, whole_head: bool, seen: Parts | None
+) -> tuple[Array, Array]:
+    """(S, S, 2) px twice: where skin comes from, `exact` where that is `certain` and continued around it; and
+    how much of it is the head's turn.
+    """
+    turn = np.zeros_like(exact)
+    turned = whole_head and not np.array_equal(before.code.rotation, after.code.rotation)
+    if turned:
+        turn = head_flow(before.code, after.code, after.depths(), certain)
+    flow = fill(exact - turn, certain)
+    flow *= _reach(after.raster.mask | before.raster.mask, after.code.scale)[..., None]
+    flow = np.where(certain[..., None], exact, turn + flow)
+    if not turned:
+        return flow, turn
+    cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
+    return over_neck(flow, turn, after.code, certain, cloth)
 
 
 def _correspondence(before: View, after: View) -> tuple[Array, Array]:

@@ -84,12 +84,9 @@ def between_lips(
     px = after.code.scale
     edges = Edges.of(model, before.code)
     if edges.gap < _SLIT_CM * px:
-        sides = _lip_flows(model, after, exact, visible)
-        new = Edges.of(model, after.code)
-        between, flow = parted(edges, new, flow, sides)
-        inside, nowhere = between > 0.5, np.zeros(between.shape, bool)
-        opened = _ramp((new.gap - edges.gap) / (_OPENED_CM * px))  # less is what the plate shows, stretched
-        return Between(inside, nowhere, nowhere, opened * between, flow)
+        return _between_closed(
+            edges, Edges.of(model, after.code), flow, _lip_flows(model, after, exact, visible), px
+        )
     if not inside.any():
         return Between(inside, inside, inside, none, flow)
     mouth = fitted if seen is None else seen.of("mouth") > 0.5
@@ -125,6 +122,18 @@ def between_lips(
     revealed = (1 - stretch) * (inside & ~shown)
     flow = np.where(inside[..., None], mixed, flow)
     return Between(inside, shown, from_upper, revealed.astype(np.float32), flow)
+
+
+def _between_closed(
+    edges: Edges, new: Edges, flow: Array, sides: tuple[Array, Array], px_per_cm: float
+) -> Between:
+    """The same where lips meet in the plate: they part along their own edges."""
+    between, flow = parted(edges, new, flow, sides)
+    nowhere = np.zeros(between.shape, bool)
+    opened = _ramp(
+        (new.gap - edges.gap) / (_OPENED_CM * px_per_cm)
+    )  # less is what the plate shows, stretched
+    return Between(between > 0.5, nowhere, nowhere, opened * between, flow)
 
 
 def mouth_picture(
