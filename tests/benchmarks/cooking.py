@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from shots import Shot
@@ -12,9 +14,13 @@ from shots import Shot
 from stit_vfx.events import Cancel, Reporter
 from stit_vfx.job import Job
 from stit_vfx.options import RunOptions
-from stit_vfx.plate.colour import CodeSpace
 from stit_vfx.plate.exr import read_exr
-from stit_vfx.plate.source import open_plate
+
+if TYPE_CHECKING:
+    from stit_vfx.alignment import Aligned
+    from stit_vfx.bench import Bench
+    from stit_vfx.face.detect import FaceFinder
+    from stit_vfx.pipeline import Inverted
 
 Array = np.ndarray
 
@@ -41,95 +47,122 @@ class Cooked:
     matte: Array
 
 
-def job_of(shot: Shot, edits: dict[str, float], effort: Effort, pack: str) -> Job:
-    tune = {} if effort.tune_steps is None else {"steps": effort.tune_steps}
-    return Job.from_options(
-        shot=shot.name,
-        plate=shot.plate,
-        pack=pack,
-        edits=[{"direction": name, "strength": strength} for name, strength in edits.items()],
-        tune=tune,
-        stitch={"enabled": effort.stitch},
-        consent="benchmark",
-    )
+@dataclass(frozen=True)
+class _Tuned:
+    """A shot up to the tune step; the pack of its bench holds the tuned weights."""
+
+    bench: Bench
+    aligned: Aligned
+    inverted: Inverted
+    key: str
+    pictures: Mapping[str, Array]
 
 
-def cook(
-    shot: Shot,
-    edits: dict[str, float],
-    out: Path,
-    *,
-    frames: tuple[int, ...] | None = None,
-    effort: Effort = FULL,
-    pack: str = "builtin",
-) -> Cooked:
-    """Edit some frames of a shot (None: all); what has been done before is read from the disk."""
-    from stit_vfx import pipeline
+class Kitchen:
+    """One shot: opened, aligned, inverted and tuned once, then edited as often as one likes.
 
-    cancel = Cancel()
-    result = pipeline.run(
-        job_of(shot, edits, effort, pack),
-        out=out,
-        reporter=Reporter("none", cancel=cancel),
-        cancel=cancel,
-        options=RunOptions(frames=frames, allow_partial=True),
-    )
-    version = out / f"{shot.name}.stit" / "out" / result.version
-    return read_cooked(shot, version, frames or shot.frames)
+    An edit does what `stit run` does, from the edit step to the frames on disk, and no more: no review
+    products, no measurements of the engine's own, and nothing is loaded twice. Nothing is opened before it is
+    needed. Several processes may work in the same folder.
+    """
 
+    def __init__(self, shot: Shot, out: Path, *, effort: Effort, pack: str, finder: FaceFinder) -> None:
+        """`finder`: who finds faces for the engine; loading one for each shot would be waste."""
+        self.shot, self.out, self.effort, self.pack, self.finder = shot, out, effort, pack, finder
 
-def read_cooked(shot: Shot, version: Path, frames: tuple[int, ...]) -> Cooked:
-    plate = open_plate(shot.plate)
-    space = CodeSpace.of(plate.colour)
-    rows: list[tuple[Any, ...]] = []
-    for frame in frames:
-        before = plate.read(frame).rgb()
-        after = read_exr(_only(version / "comp", frame), frame).rgb()
-        matte = read_exr(_only(version / "matte", frame), frame).rgb()[..., 0]
-        rows.append(
-            (
-                space.encode(before),
-                space.encode(after),
-                space.to_display8(before),
-                space.to_display8(after),
-                matte,
-            )
+    def reconstructions(self) -> Mapping[str, Array]:
+        """The first frame's crop as the generator sees it, and its picture after invert and after tune:
+        {"crop", "invert", "tune"}, each (R, R, 3) code."""
+        return self._tuned.pictures
+
+    def cook(self, edits: Mapping[str, float], frames: Sequence[int] | None = None) -> Cooked:
+        """Edit some frames of the shot (None: all); what has been done before is read from the disk."""
+        from stit_vfx import pipeline
+
+        ready, wanted = self._tuned, tuple(frames or self.shot.frames)
+        job = self._job(edits).with_defaults(frames=ready.bench.plate.frames)
+        version = ready.bench.shot.version(job)
+        bench = replace(ready.bench, job=job, version=version, frames=wanted, keys={})
+        aligned, inverted = ready.aligned, ready.inverted
+        edited = pipeline.edit(bench, inverted)
+        stitched = pipeline.stitch(bench, aligned, inverted, edited, ready.key)
+        pipeline.composite(bench, aligned, inverted, edited, stitched)
+        return self._read(version.comp_path, version.matte_path, wanted)
+
+    def plate8(self, frames: Sequence[int]) -> list[Array]:
+        """The plate's frames, (H, W, 3) uint8 sRGB."""
+        return [self._plate[frame][1] for frame in frames]
+
+    def _read(
+        self, comp: Callable[[int], Path], matte: Callable[[int], Path], frames: Sequence[int]
+    ) -> Cooked:
+        space = self._tuned.bench.code
+        after = [read_exr(comp(frame), frame).rgb() for frame in frames]
+        return Cooked(
+            plate_code=np.stack([self._plate[frame][0] for frame in frames]),
+            edit_code=np.stack([space.encode(light) for light in after]),
+            plate8=np.stack([self._plate[frame][1] for frame in frames]),
+            edit8=np.stack([space.to_display8(light) for light in after]),
+            matte=np.stack([read_exr(matte(frame), frame).rgb()[..., 0] for frame in frames]),
         )
-    return Cooked(*(np.stack(column) for column in zip(*rows, strict=True)))
 
+    @cached_property
+    def _plate(self) -> dict[int, tuple[Array, Array]]:
+        """Code and 8-bit picture of every frame."""
+        bench = self._tuned.bench
+        light = {frame: bench.plate.read(frame).rgb() for frame in self.shot.frames}
+        return {frame: (bench.code.encode(rgb), bench.code.to_display8(rgb)) for frame, rgb in light.items()}
 
-def _only(folder: Path, frame: int) -> Path:
-    return next(folder.glob(f"*.{frame:04d}.exr"))
+    @cached_property
+    def _tuned(self) -> _Tuned:
+        from stit_vfx import pipeline
+        from stit_vfx.bench import open_bench
 
+        cancel = Cancel()
+        bench = open_bench(
+            self._job({"smile": 0.8}),
+            out=self.out,
+            reporter=Reporter("none", cancel=cancel),
+            cancel=cancel,
+            options=RunOptions(),
+        )
+        bench.finder = self.finder
+        aligned = pipeline.align(bench)
+        inverted = pipeline.invert(bench, aligned)
+        pictures = {"crop": self._crop(bench, aligned), "invert": self._picture(bench, aligned, inverted)}
+        key = pipeline.tune(bench, aligned, inverted)
+        inverted = pipeline.hold_fine_layers(bench, inverted)
+        pictures["tune"] = self._picture(bench, aligned, inverted)
+        return _Tuned(bench, aligned, inverted, key, pictures)
 
-def reconstructions(shot: Shot, out: Path, *, effort: Effort, pack: str) -> dict[str, Array]:
-    """The first frame's crop as the generator sees it, and its picture after invert and after tune:
-    {"crop", "invert", "tune"}, each (R, R, 3) code."""
-    import torch
+    def _crop(self, bench: Bench, aligned: Aligned) -> Array:
+        from stit_vfx.alignment import crop_of
+        from stit_vfx.steps.image import resize
 
-    from stit_vfx import pipeline
-    from stit_vfx.alignment import crop_of
-    from stit_vfx.bench import open_bench
-    from stit_vfx.steps.image import resize, to_code
+        crop = crop_of(bench, aligned, self.shot.frames[0])
+        return resize(crop.crop_code, bench.pack.model.resolution)
 
-    cancel = Cancel()
-    job = job_of(shot, {"smile": 0.8}, effort, pack)
-    reporter = Reporter("none", cancel=cancel)
-    bench = open_bench(job, out=out, reporter=reporter, cancel=cancel, options=RunOptions())
-    aligned = pipeline.align(bench)
-    inverted = pipeline.invert(bench, aligned)
-    frame, model = shot.frames[0], bench.pack.model
-    code = inverted.codes[frame]
-    shapes = None if code.shape is None else [code.shape]
-    maps = model.maps(shapes, aligned.quads[frame][None])
-    found = {"crop": resize(crop_of(bench, aligned, frame).crop_code, model.resolution)}
+    def _picture(self, bench: Bench, aligned: Aligned, inverted: Inverted) -> Array:
+        """The first frame as the generator draws it now."""
+        import torch
 
-    def picture() -> Array:
+        from stit_vfx.steps.image import to_code
+
+        frame, model = self.shot.frames[0], bench.pack.model
+        code = inverted.codes[frame]
+        maps = model.maps(None if code.shape is None else [code.shape], aligned.quads[frame][None])
         with torch.no_grad():
             ws = torch.from_numpy(np.asarray(code.ws, np.float32))[None]
             return np.asarray(to_code(model.synthesize(ws, maps))[0])
 
-    found["invert"] = picture()
-    pipeline.tune(bench, aligned, inverted)
-    found["tune"] = picture()
-    return found
+    def _job(self, edits: Mapping[str, float]) -> Job:
+        tune = {} if self.effort.tune_steps is None else {"steps": self.effort.tune_steps}
+        return Job.from_options(
+            shot=self.shot.name,
+            plate=self.shot.plate,
+            pack=self.pack,
+            edits=[{"direction": name, "strength": strength} for name, strength in edits.items()],
+            tune=tune,
+            stitch={"enabled": self.effort.stitch},
+            consent="benchmark",
+        )

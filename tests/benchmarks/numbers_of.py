@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
 from stit_vfx.face.dlib_backend import DlibFinder
 from stit_vfx.measure.edits import edit_strength
-from stit_vfx.measure.identity import tg_id, tl_id
+from stit_vfx.measure.identity import descriptor_distance, tg_id, tl_id
 from stit_vfx.measure.stability import jitter_ratio
 
 Array = np.ndarray
@@ -80,15 +78,15 @@ def effect(plate_code: Array, edit_code: Array, matte: Array) -> float:
     return float(np.abs(edit_code - plate_code)[inside].mean())
 
 
-def identity(finder: DlibFinder, plate8: Array, edit8: Array, before: Array, after: Array) -> dict[str, Any]:
-    """Distance of the descriptors, and for several frames TL-ID and TG-ID."""
-    pairs = [
-        (finder.describe(p, b), finder.describe(e, a))
-        for p, e, b, a in zip(plate8, edit8, before, after, strict=True)
-    ]
-    source, edit = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
-    told: dict[str, Any] = {"distance": float(np.linalg.norm(source - edit, axis=1).mean())}
-    if len(pairs) > 1:
+def descriptors(finder: DlibFinder, pictures8: Array, points: Array) -> Array:
+    """(T, 128) of the faces at landmarks (T, 68, 2) of frames (T, H, W, 3)."""
+    return np.stack([finder.describe(p, at) for p, at in zip(pictures8, points, strict=True)])
+
+
+def identity(source: Array, edit: Array) -> dict[str, float]:
+    """Distance of the descriptors (T, 128), and for several frames TL-ID and TG-ID."""
+    told = {"distance": descriptor_distance(source, edit)}
+    if len(source) > 1:
         told |= {"tl_id": tl_id(source, edit), "tg_id": tg_id(source, edit)}
     return told
 

@@ -3,8 +3,8 @@
 python tests/benchmarks/pack_quality.py --out FOLDER [--source ICT-FaceKit] [--quick] [--faces a,b]
 
 Measures real portraits (fetched once, `faces.py`) and, with `--source`, drawn heads whose edits are known
-exactly. What has been measured is not measured again: the run may be cut off and goes on. docs/benchmark.md
-says what the numbers mean.
+exactly. What has been measured is not measured again: the run may be cut off and goes on, and several may
+share the work. docs/benchmark.md says what the numbers mean.
 """
 
 from __future__ import annotations
@@ -13,94 +13,197 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numbers_of as measure
 import numpy as np
-from cooking import FULL, QUICK, Cooked, Effort, cook, reconstructions
+import seen
+from cooking import FULL, QUICK, Cooked, Effort, Kitchen
 from faces import NAMES, portrait
-from sheets import difference8, eyes_window, face_window, labelled, mouth_window, page, sheet, tile
-from shots import Shot, portrait_shot, talking_heads
+from report import CLIPS, draw_sheets, name_of, not_monotonic, table_of
+from sheets import difference8, eyes_window, face_window, mouth_window, page
+from shots import TRUTHS, Shot, head_names, portrait_shot, talking_head
 
+from stit_vfx.atomic import atomic_bytes, atomic_write
+from stit_vfx.face.detect import FaceFinder, make_finder
 from stit_vfx.face.dlib_backend import DlibFinder
 
 Array = np.ndarray
 
 STRENGTHS = "-1,-0.8,-0.4,0.4,0.8,1"
-CLIPS = (("smile", 0.8), ("smile", -0.8), ("age", 0.6), ("age", -0.6))
-_TILE = 220
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
     """Where things are and how much work goes into them."""
 
     out: Path
     pack: str
     effort: Effort
-    finder: DlibFinder
+
+    @cached_property
+    def judge(self) -> DlibFinder:
+        """Who measures."""
+        return DlibFinder()
+
+    @cached_property
+    def finder(self) -> FaceFinder:
+        """Who finds faces for the engine."""
+        return make_finder()
 
     def kept(self, name: str) -> dict[str, Any] | None:
         """A measurement that is on disk."""
         path = self.out / "items" / f"{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
 
-    def keep(self, name: str, numbers: dict[str, Any], pictures: dict[str, Array]) -> dict[str, Any]:
+    def keep(self, name: str, numbers: Mapping[str, Any], pictures: Mapping[str, Array]) -> None:
         """Put a measurement on disk; its pictures first."""
         folder = self.out / "items"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / f"{name}.npz", **pictures)
-        (folder / f"{name}.part").write_text(json.dumps(numbers))
-        (folder / f"{name}.part").replace(folder / f"{name}.json")
-        return numbers
+        atomic_write(folder / f"{name}.npz", lambda part: np.savez(part, **pictures))
+        atomic_bytes(folder / f"{name}.json", json.dumps(numbers).encode())
 
-    def pictures(self, name: str) -> dict[str, Array]:
+    def pictures(self, name: str) -> dict[str, Array] | None:
+        if self.kept(name) is None:
+            return None
         with np.load(self.out / "items" / f"{name}.npz") as stored:
             return dict(stored)
 
-    def cook(self, shot: Shot, edits: dict[str, float], frames: tuple[int, ...] | None = None) -> Cooked:
-        return cook(shot, edits, self.out / "renders", frames=frames, effort=self.effort, pack=self.pack)
+
+@dataclass(frozen=True)
+class Work:
+    """One measurement: what it is called on disk, and how it is made."""
+
+    name: str
+    make: Callable[[], tuple[dict[str, Any], dict[str, Array]]]
 
 
-def name_of(shot: Shot, direction: str, strength: float, kind: str = "still") -> str:
-    return f"{shot.name}_{kind}_{direction}_{strength:+.1f}"
+class Station:
+    """One shot and all that is measured of it. Nothing is drawn, opened or looked for before it is needed."""
 
+    def __init__(self, bench: Bench, name: str, shot: Callable[[], Shot], truths: Sequence[str] = ()) -> None:
+        self.bench, self.name, self.truths, self._make_shot = bench, name, tuple(truths), shot
 
-def measure_edit(bench: Bench, shot: Shot, direction: str, strength: float, *, clip: bool) -> dict[str, Any]:
-    """One edit at one strength, on the first frame or on the whole shot."""
-    name = name_of(shot, direction, strength, "clip" if clip else "still")
-    if (known := bench.kept(name)) is not None:
-        return known
-    cooked = bench.cook(shot, {direction: strength}, None if clip else shot.frames[:1])
-    before = measure.landmarks(bench.finder, cooked.plate8)
-    after = measure.landmarks(bench.finder, cooked.edit8, before)
-    change = measure.moved(before, after)
-    numbers = {
-        "shot": shot.name,
-        "direction": direction,
-        "strength": strength,
-        "change": change,
-        "effect": measure.effect(cooked.plate_code, cooked.edit_code, cooked.matte),
-        "leakage": measure.leakage(direction, change),
-        "identity": measure.identity(bench.finder, cooked.plate8, cooked.edit8, before, after),
-        "steadiness": measure.steadiness(before, after),
-        "detail": measure.detail(cooked.plate_code, cooked.edit_code, cooked.matte),
-        "shape": {"mouth_width": _mouth_width(before), "corner_lift": 0.0},
-    }
-    face = face_window(before[0], cooked.plate8.shape[1:3])
-    windows = {"": face, "_mouth": mouth_window(before[0]), "_eyes": eyes_window(before[0])}
-    seen = {"plate": cooked.plate8[0], "edit": cooked.edit8[0]}
-    pictures = {f"{k}{part}": p[window] for k, p in seen.items() for part, window in windows.items()}
-    if clip:
-        first, second = (cooked.plate_code[k][face] for k in (0, 1))
-        pictures["plate_step"] = difference8(first, second)
-        first, second = (cooked.edit_code[k][face] for k in (0, 1))
-        pictures["edit_step"] = difference8(first, second)
-    return bench.keep(name, numbers, pictures)
+    @cached_property
+    def shot(self) -> Shot:
+        return self._make_shot()
+
+    @cached_property
+    def kitchen(self) -> Kitchen:
+        bench = self.bench
+        return Kitchen(
+            self.shot, bench.out / "renders", effort=bench.effort, pack=bench.pack, finder=bench.finder
+        )
+
+    def reconstruction(self) -> Work:
+        return Work(f"{self.name}_reconstruction", self._reconstruction)
+
+    def truth(self, key: str) -> Work:
+        return Work(f"{self.name}_truth_{key}", partial(self._truth, key))
+
+    def still(self, direction: str, strength: float) -> Work:
+        """The first frame."""
+        return Work(name_of(self.name, direction, strength), partial(self._still, direction, strength))
+
+    def clip(self, direction: str, strength: float) -> Work:
+        """All frames."""
+        return Work(name_of(self.name, direction, strength, "clip"), partial(self._clip, direction, strength))
+
+    def _reconstruction(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """How near the generator's picture is to the crop, after invert and after tune."""
+        found = self.kitchen.reconstructions()
+        numbers: dict[str, Any] = {"shot": self.name}
+        for step in ("invert", "tune"):
+            numbers[step] = {
+                "psnr": measure.psnr(found[step], found["crop"]),
+                "unlikeness": measure.unlikeness(found[step], found["crop"]),
+                "seen": seen.distance(found[step], found["crop"]),
+            }
+        return numbers, {key: np.rint(np.clip(p, 0, 1) * 255).astype(np.uint8) for key, p in found.items()}
+
+    def _still(self, direction: str, strength: float) -> tuple[dict[str, Any], dict[str, Array]]:
+        cooked = self.kitchen.cook({direction: strength}, self.shot.frames[:1])
+        numbers, windows = self._edit(direction, strength, cooked)
+        whole = {"plate": cooked.plate8[0], "edit": cooked.edit8[0]}
+        return numbers, {
+            f"{k}{part}": p[window] for k, p in whole.items() for part, window in windows.items()
+        }
+
+    def _clip(self, direction: str, strength: float) -> tuple[dict[str, Any], dict[str, Array]]:
+        cooked = self.kitchen.cook({direction: strength})
+        numbers, windows = self._edit(direction, strength, cooked)
+        pairs = {"plate_step": cooked.plate_code[:2], "edit_step": cooked.edit_code[:2]}
+        return numbers, {key: difference8(*pair)[windows[""]] for key, pair in pairs.items()}
+
+    def _edit(
+        self, direction: str, strength: float, cooked: Cooked
+    ) -> tuple[dict[str, Any], dict[str, tuple[slice, slice]]]:
+        """The numbers of an edit, and the windows of its first frame that are worth a look."""
+        before = self._plate_marks(len(cooked.plate8))
+        after = measure.landmarks(self.bench.judge, cooked.edit8, before)
+        change = measure.moved(before, after)
+        own = self._plate_descriptors(len(cooked.plate8))
+        numbers = {
+            "shot": self.name,
+            "direction": direction,
+            "strength": strength,
+            "change": change,
+            "effect": measure.effect(cooked.plate_code, cooked.edit_code, cooked.matte),
+            "leakage": measure.leakage(direction, change),
+            "identity": measure.identity(own, measure.descriptors(self.bench.judge, cooked.edit8, after)),
+            "steadiness": measure.steadiness(before, after),
+            "detail": measure.detail(cooked.plate_code, cooked.edit_code, cooked.matte),
+            "shape": {"mouth_width": _mouth_width(before), "corner_lift": 0.0},
+        }
+        face = face_window(before[0], cooked.plate8.shape[1:3])
+        return numbers, {"": face, "_mouth": mouth_window(before[0]), "_eyes": eyes_window(before[0])}
+
+    @cached_property
+    def _found(self) -> tuple[list[Array], list[Array]]:
+        """Landmarks and descriptors of the plate's frames, as far as they were asked for."""
+        return [], []
+
+    def _plate_marks(self, count: int) -> Array:
+        return np.stack(self._plate_faces(count)[0][:count])
+
+    def _plate_descriptors(self, count: int) -> Array:
+        return np.stack(self._plate_faces(count)[1][:count])
+
+    def _plate_faces(self, count: int) -> tuple[list[Array], list[Array]]:
+        marks, own = self._found
+        for picture in self.kitchen.plate8(self.shot.frames[len(marks) : count]):
+            marks.append(measure.landmarks(self.bench.judge, picture[None])[0])
+            own.append(measure.descriptors(self.bench.judge, picture[None], marks[-1][None])[0])
+        return marks, own
+
+    def _truth(self, key: str) -> tuple[dict[str, Any], dict[str, Array]]:
+        """An edit of a drawn head against the same head drawn with it, where the matte is full."""
+        from stit_vfx.plate.colour import CodeSpace
+        from stit_vfx.plate.source import open_plate
+
+        direction, strength = key.split("=")
+        cooked = self.kitchen.cook({direction: float(strength)}, self.shot.frames[:1])
+        plate = open_plate(self.shot.truth[key])
+        space, light = CodeSpace.of(plate.colour), plate.read(self.shot.frames[0]).rgb()
+        truth, inside, judge = space.encode(light), cooked.matte[0] > 0.99, self.bench.judge
+        before = self._plate_marks(1)
+        after = measure.landmarks(judge, cooked.edit8, before)
+        drawn = measure.landmarks(judge, space.to_display8(light)[None], before)
+        numbers = {
+            "shot": self.name,
+            "edit": key,
+            "psnr": measure.psnr(cooked.edit_code[0], truth, inside),
+            "psnr_of_plate": measure.psnr(cooked.plate_code[0], truth, inside),
+            "change": measure.moved(before, after),
+            "change_of_truth": measure.moved(before, drawn),
+        }
+        whole = {"plate": cooked.plate8[0], "edit": cooked.edit8[0], "truth": space.to_display8(light)}
+        face = face_window(before[0], inside.shape)
+        return numbers, {key: picture[face] for key, picture in whole.items()}
 
 
 def _mouth_width(points: Array) -> float:
@@ -109,204 +212,91 @@ def _mouth_width(points: Array) -> float:
     return float(np.mean(face_shape(points).mouth_width))
 
 
-def measure_reconstruction(bench: Bench, shot: Shot) -> dict[str, Any]:
-    """PSNR and unlikeness of the generator's picture to the crop, after invert and after tune."""
-    name = f"{shot.name}_reconstruction"
-    if (known := bench.kept(name)) is not None:
-        return known
-    found = reconstructions(shot, bench.out / "renders", effort=bench.effort, pack=bench.pack)
-    numbers: dict[str, Any] = {"shot": shot.name}
-    for step in ("invert", "tune"):
-        numbers[step] = {
-            "psnr": measure.psnr(found[step], found["crop"]),
-            "unlikeness": measure.unlikeness(found[step], found["crop"]),
-        }
-    pictures = {key: np.rint(np.clip(value, 0, 1) * 255).astype(np.uint8) for key, value in found.items()}
-    return bench.keep(name, numbers, pictures)
+def stations_of(bench: Bench, faces: Sequence[str], source: Path | None, heads: int) -> list[Station]:
+    """A station per shot."""
+    plates = bench.out / "plates"
+
+    def filmed(name: str) -> Shot:
+        return portrait_shot(portrait(name, bench.out / "cache"), plates / name, bench.judge)
+
+    stations = [Station(bench, name, partial(filmed, name)) for name in faces]
+    if source is not None:
+        for index, name in enumerate(head_names(heads)):
+            drawn = partial(talking_head, source, plates / name, index)
+            stations.append(Station(bench, name, drawn, TRUTHS))
+    return stations
 
 
-def measure_truth(bench: Bench, shot: Shot, key: str, pattern: str) -> dict[str, Any]:
-    """An edit of a drawn head against the same head drawn with it, where the matte is full."""
-    from stit_vfx.plate.colour import CodeSpace
-    from stit_vfx.plate.source import open_plate
-
-    name = f"{shot.name}_truth_{key}"
-    if (known := bench.kept(name)) is not None:
-        return known
-    direction, strength = key.split("=")
-    cooked = bench.cook(shot, {direction: float(strength)}, shot.frames[:1])
-    plate = open_plate(pattern)
-    space, light = CodeSpace.of(plate.colour), plate.read(shot.frames[0]).rgb()
-    truth, inside = space.encode(light), cooked.matte[0] > 0.99
-    before = measure.landmarks(bench.finder, cooked.plate8)
-    after = measure.landmarks(bench.finder, cooked.edit8, before)
-    drawn = measure.landmarks(bench.finder, space.to_display8(light)[None], before)
-    numbers = {
-        "shot": shot.name,
-        "edit": key,
-        "psnr": measure.psnr(cooked.edit_code[0], truth, inside),
-        "psnr_of_plate": measure.psnr(cooked.plate_code[0], truth, inside),
-        "change": measure.moved(before, after),
-        "change_of_truth": measure.moved(before, drawn),
-    }
-    face = face_window(before[0], inside.shape)
-    pictures = {
-        "plate": cooked.plate8[0][face],
-        "edit": cooked.edit8[0][face],
-        "truth": space.to_display8(light)[face],
-    }
-    return bench.keep(name, numbers, pictures)
+def works_of(station: Station, edits: Mapping[str, Sequence[float]], *, clips: bool) -> list[Work]:
+    """All that is measured of a shot, in the order of the report."""
+    return [
+        station.reconstruction(),
+        *(station.truth(key) for key in station.truths),
+        *(station.clip(*clip) for clip in CLIPS if clips),
+        *(station.still(direction, strength) for direction, some in edits.items() for strength in some),
+    ]
 
 
-# the report -------------------------------------------------------------------------------------------------
+def measure_share(
+    bench: Bench, plan: Sequence[tuple[Station, Sequence[Work]]], worker: int, workers: int
+) -> None:
+    """Measure what is missing: every `workers`th shot first, then, from their ends, those of the others that
+    are tuned already. Two processes that meet at one measurement write the same."""
 
+    def run(work: Work, station: Station) -> None:
+        if bench.kept(work.name) is None:
+            started = time.time()
+            bench.keep(work.name, *work.make())
+            click.echo(f"{work.name}: {time.time() - started:.1f} s")
 
-def must_show(results: list[dict[str, Any]], truths: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:
-    """What the pack promises, what was measured, and whether it holds."""
-    rows = []
-
-    def of(shot: str, direction: str, strength: float, clip: bool) -> dict[str, Any] | None:
-        wanted = (shot, direction, strength, clip)
-        for each in results:
-            if (each["shot"], each["direction"], each["strength"], each["steadiness"] is not None) == wanted:
-                return each
-        return None
-
-    for strength, least in ((0.8, 0.02), (-0.8, 0.03)):
-        if (one := of("astronaut", "smile", strength, True)) is not None:
-            grown = one["change"]["mouth_width"] / one["shape"]["mouth_width"]
-            sign = 1 if strength > 0 else -1
-            said = f"astronaut: smile {strength:+} changes the mouth's width by {sign * least:+.0%} or more"
-            rows.append((said, f"{grown:+.1%}", sign * grown >= least))
-    lifts = [each["change"]["corner_lift"] for each in truths if each["edit"] == "smile=0.5"]
-    if lifts:
-        said = "closed mouths: smile +0.5 lifts the corners by 0.05 eye distances or more"
-        rows.append((said, " ".join(f"{lift:.3f}" for lift in lifts), min(lifts) >= 0.05))
-    clips = [each for each in results if each["steadiness"] is not None]
-    if ages := [each for each in clips if each["direction"] == "age"]:
-        worst = max(each["identity"]["distance"] for each in ages)
-        rows.append(("age +-0.6: descriptor distance below 0.45", f"{worst:.2f} at most", worst < 0.45))
-        worst = max(each["steadiness"] for each in ages)
-        rows.append(("age +-0.6: jitter within 1.5 times the plate's", f"{worst:.2f} at most", worst <= 1.5))
-    if strong := [each for each in results if abs(each["strength"]) == 0.8]:
-        worst = max(strong, key=lambda each: each["identity"]["distance"])
-        told = f"{worst['identity']['distance']:.2f} at most ({worst['shot']}, {worst['direction']})"
-        said = "every edit at strength 0.8: descriptor distance below 0.45"
-        rows.append((said, told, worst["identity"]["distance"] < 0.45))
-    if curves := [each for each in results if each["steadiness"] is None]:
-        bent = [line.partition(":")[0] for line in not_monotonic(curves)]
-        rows.append(
-            ("every edit follows its strength", "not: " + ", ".join(bent) if bent else "all", not bent)
-        )
-    if clips:
-        low, high = (f(each["detail"] for each in clips) for f in (min, max))
-        said = "high-frequency energy inside the matte within 10 % of the plate's"
-        rows.append((said, f"{low:.2f} to {high:.2f}", low >= 0.9 and high <= 1.1))
-    return rows
-
-
-def table_of(
-    results: list[dict[str, Any]], recons: list[dict[str, Any]], truths: list[dict[str, Any]]
-) -> str:
-    """All numbers in Markdown."""
-    lines = ["| promise | measured | holds |", "|---|---|---|"]
-    lines += [f"| {a} | {b} | {'yes' if ok else 'NO'} |" for a, b, ok in must_show(results, truths)]
-    lines += ["", "| shot | PSNR invert | tune | 1 - SSIM invert | tune |", "|---|---|---|---|---|"]
-    for each in recons:
-        a, b = each["invert"], each["tune"]
-        numbers = f"{a['psnr']:.1f} | {b['psnr']:.1f} | {a['unlikeness']:.3f} | {b['unlikeness']:.3f}"
-        lines.append(f"| {each['shot']} | {numbers} |")
-    if truths:
-        lines += ["", "| drawn head | edit | PSNR to the truth | of the plate | corner lift | of the truth |"]
-        lines += ["|---|---|---|---|---|---|"]
-    for each in truths:
-        lift, true = each["change"]["corner_lift"], each["change_of_truth"]["corner_lift"]
-        numbers = f"{each['psnr']:.1f} | {each['psnr_of_plate']:.1f} | {lift:+.3f} | {true:+.3f}"
-        lines.append(f"| {each['shot']} | {each['edit']} | {numbers} |")
-    lines += ["", f"| shot | edit | {' | '.join(_COLUMNS)} |", "|---" * (len(_COLUMNS) + 2) + "|"]
-    lines += [_line(each) for each in results]
-    return "\n".join(lines) + "\n"
-
-
-_LENGTHS = ("mouth_width", "corner_lift", "mouth_opening", "eye_opening", "brow_height", "face_height")
-_COLUMNS = (
-    *("mouth width", "corner lift", "mouth opening", "eye opening", "brow height", "face height"),
-    *("jaw width", "distance", "leakage", "detail", "jitter", "TL-ID", "TG-ID"),
-)
-
-
-def _line(each: dict[str, Any]) -> str:
-    told = [f"{each['change'][name]:+.3f}" for name in (*_LENGTHS, "jaw_width")]
-    told += [f"{each['identity']['distance']:.2f}"]
-    told += ["" if each["leakage"] is None else f"{each['leakage']:.3f}", f"{each['detail']:.2f}"]
-    told += ["" if each["steadiness"] is None else f"{each['steadiness']:.2f}"]
-    told += [f"{each['identity'][key]:.3f}" if key in each["identity"] else "" for key in ("tl_id", "tg_id")]
-    return f"| {each['shot']} | {each['direction']} {each['strength']:+} | {' | '.join(told)} |"
-
-
-def not_monotonic(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Shots and edits in which something the edit is for does not follow the strength."""
-    stills = [each for each in results if each["steadiness"] is None]
-    for shot, direction in sorted({(each["shot"], each["direction"]) for each in stills}):
-        rows = [each for each in stills if (each["shot"], each["direction"]) == (shot, direction)]
-        curve = sorted([(0.0, 0.0), *((each["strength"], _main(each)) for each in rows)])
-        if not measure.monotonic([value for _, value in curve]):
-            yield f"{shot} {direction}: " + ", ".join(f"{s:+.1f} {v:+.3f}" for s, v in curve)
-
-
-def _main(each: dict[str, Any]) -> float:
-    """The length that an edit moves first of all; how much it changes the picture, where it moves none."""
-    first = measure.MEANT.get(each["direction"], ("effect",))[0]
-    if first == "effect":
-        return float(np.copysign(each["effect"], each["strength"]))
-    return float(each["change"][first])
-
-
-def draw_sheets(bench: Bench, shots: list[Shot], directions: dict[str, tuple[float, ...]]) -> list[Path]:
-    """A sheet per edit (shots x strengths), one of its mouths and eyes at 100 %, one of steps between frames,
-    one per truth."""
-    made = []
-    for direction, strengths in directions.items():
-        seen = [[bench.pictures(name_of(shot, direction, s)) for s in strengths] for shot in shots]
-        faces, near = [], []
-        for shot, row in zip(shots, seen, strict=True):
-            texts = [f"{direction} {s:+}" for s in strengths]
-            faces.append([tile(row[0]["plate"], shot.name, _TILE)])
-            faces[-1] += [tile(p["edit"], text, _TILE) for p, text in zip(row, texts, strict=True)]
-            for part in ("eyes", "mouth"):
-                near.append([labelled(row[0][f"plate_{part}"], shot.name)])
-                near[-1] += [labelled(p[f"edit_{part}"], t) for p, t in zip(row, texts, strict=True)]
-        made.append(sheet(faces, bench.out / f"{direction}.png"))
-        made.append(sheet(near, bench.out / f"{direction}_at_100_percent.png"))
-    return made + _sheets_of_clips(bench, shots) + _sheets_of_truths(bench, shots)
-
-
-def _sheets_of_clips(bench: Bench, shots: list[Shot]) -> list[Path]:
-    """What moves from the first frame to the second, in the plate and in its edits."""
-    rows = []
-    for shot in shots:
-        clips = [clip for clip in CLIPS if bench.kept(name_of(shot, *clip, "clip")) is not None]
-        seen = [bench.pictures(name_of(shot, *clip, "clip")) for clip in clips]
-        if seen:
-            tiles = [tile(p["edit_step"], f"{d} {s:+}", _TILE) for p, (d, s) in zip(seen, clips, strict=True)]
-            rows.append([tile(seen[0]["plate_step"], f"{shot.name}: step", _TILE), *tiles])
-    return [sheet(rows, bench.out / "steps_between_frames.png")] if rows else []
-
-
-def _sheets_of_truths(bench: Bench, shots: list[Shot]) -> list[Path]:
-    """Plate, edit, and what the edit should have been."""
-    made = []
-    for key in ("smile=0.5", "age=0.6"):
-        known = [bench.pictures(f"{s.name}_truth_{key}") for s in shots if s.truth and key in s.truth]
-        rows = [[tile(p[n], f"{n} {key}", _TILE) for n in ("plate", "edit", "truth")] for p in known]
-        if rows:
-            made.append(sheet(rows, bench.out / f"truth_{key.replace('=', '_')}.png"))
-    return made
+    for station, works in plan[worker::workers]:
+        for work in works:
+            run(work, station)
+    for number, (station, works) in enumerate(plan):
+        if number % workers != worker and bench.kept(station.reconstruction().name) is not None:
+            for work in reversed(works):
+                run(work, station)
 
 
 def strengths_of(span: tuple[float, float], strengths: str = STRENGTHS) -> tuple[float, ...]:
     """Those of a list of strengths that a direction's range has."""
     return tuple(s for s in map(float, strengths.split(",")) if span[0] <= s <= span[1])
+
+
+def worker_share(text: str) -> tuple[int, int]:
+    """(worker, workers) from text such as 0/2."""
+    worker, _, workers = text.partition("/")
+    return int(worker), int(workers)
+
+
+def write_report(
+    bench: Bench, plan: Sequence[tuple[Station, Sequence[Work]]], edits: Mapping[str, Sequence[float]]
+) -> str:
+    """results.json, results.md, the sheets and index.html from what is on disk; the tables."""
+    from stit_vfx.packs.load import load_pack
+
+    kinds: dict[str, list[dict[str, Any]]] = {"results": [], "reconstruction": [], "truth": []}
+    for _, works in plan:
+        for work in works:
+            numbers = bench.kept(work.name)
+            assert numbers is not None
+            kind = "truth" if "edit" in numbers else "results" if "change" in numbers else "reconstruction"
+            kinds[kind].append(numbers)
+    table = table_of(kinds["results"], kinds["reconstruction"], kinds["truth"])
+    told = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "versions": _versions(),
+        "pack": {"name": bench.pack, "sha256": load_pack(bench.pack).spec.sha256},
+        "effort": "quick" if bench.effort == QUICK else "full",
+        **kinds,
+        "not_monotonic": list(not_monotonic(kinds["results"])),
+    }
+    (bench.out / "results.json").write_text(json.dumps(told, indent=1))
+    (bench.out / "results.md").write_text(table)
+    shots = {station.name: station.truths for station, _ in plan}
+    made = draw_sheets(bench.pictures, shots, edits, bench.out)
+    click.echo(f"Pictures: {page(bench.out, 'Pack quality', table, made)}")
+    return table
 
 
 def _versions() -> dict[str, str]:
@@ -335,58 +325,41 @@ def _versions() -> dict[str, str]:
 @click.option("--strengths", default=STRENGTHS, show_default=True)
 @click.option("--clips/--stills", default=True, show_default=True, help="measure clips too, or stills alone")
 @click.option("--quick", is_flag=True, help="short tuning and no stitching")
+@click.option("--worker", default="", help="0/2: measure this share, and leave the report to a run without")
 def main(
     out: Path,
     faces: str,
-    source: Path,
+    source: Path | None,
     heads: int,
     pack: str,
     edits: str,
     strengths: str,
     clips: bool,
     quick: bool,
+    worker: str,
 ) -> None:
     """Measure a pack's edits."""
     from stit_vfx.packs.load import load_pack
 
-    started = time.time()
-    bench = Bench(out, pack, QUICK if quick else FULL, DlibFinder())
-    shots = [
-        portrait_shot(portrait(n, out / "cache"), out / "plates" / n, bench.finder)
-        for n in filter(None, faces.split(","))
-    ]
-    shots += talking_heads(source, out / "plates", heads) if source else []
-    loaded = load_pack(pack)
-    known = loaded.directions
+    if worker:
+        one_thread()
+    bench = Bench(out, pack, QUICK if quick else FULL)
+    known = load_pack(pack).directions
     chosen = {n: strengths_of(known[n].range, strengths) for n in (edits.split(",") if edits else known)}
-    results, recons, truths = [], [], []
-    for shot in shots:
-        click.echo(f"{shot.name}: {shot.credit}")
-        recons.append(measure_reconstruction(bench, shot))
-        for clip in CLIPS if clips else ():
-            results.append(measure_edit(bench, shot, *clip, clip=True))
-        truths += [measure_truth(bench, shot, *each) for each in (shot.truth or {}).items()]
-        for direction, chosen_strengths in chosen.items():
-            results += [measure_edit(bench, shot, direction, s, clip=False) for s in chosen_strengths]
-    table = table_of(results, recons, truths)
-    bent = list(not_monotonic(results))
-    told = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": _versions(),
-        "pack": {"name": pack, "sha256": loaded.spec.sha256},
-        "effort": "quick" if quick else "full",
-        "seconds": round(time.time() - started),
-        "results": results,
-        "reconstruction": recons,
-        "truth": truths,
-        "not_monotonic": bent,
-    }
-    (out / "results.json").write_text(json.dumps(told, indent=1))
-    (out / "results.md").write_text(table)
-    made = draw_sheets(bench, shots, chosen)
-    click.echo(table)
-    click.echo("not monotonic: " + ("; ".join(bent) or "nothing"))
-    click.echo(f"Pictures: {page(out, 'Pack quality', table, made)}")
+    stations = stations_of(bench, list(filter(None, faces.split(","))), source, heads)
+    plan = [(station, works_of(station, chosen, clips=clips)) for station in stations]
+    measure_share(bench, plan, *worker_share(worker or "0/1"))
+    if not worker:
+        click.echo(write_report(bench, plan, chosen))
+
+
+def one_thread() -> None:
+    """Processes share the cores: threads of theirs would only wait for each other."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from stit_vfx.face.dlib_backend import DlibFinder
 Array = np.ndarray
 
 FRAMES = 8
+TRUTHS = ("smile=0.5", "age=0.6")
 FIRST = 1001
 _FACE_PX = 230  # side of a face's square in the plate
 _SEED = 31
@@ -24,13 +27,13 @@ _SEED = 31
 @dataclass(frozen=True)
 class Shot:
     """A plate on disk. `truth`: what an edit should have made of its first frames, where that is known:
-    {(direction, strength): pattern}."""
+    {"direction=strength": pattern}."""
 
     name: str
     plate: str
     credit: str
     frames: tuple[int, ...] = tuple(range(FIRST, FIRST + FRAMES))
-    truth: dict[str, str] | None = None
+    truth: Mapping[str, str] = field(default_factory=dict)
 
 
 def portrait_shot(portrait: Portrait, folder: Path, finder: DlibFinder) -> Shot:
@@ -54,16 +57,13 @@ def portrait_shot(portrait: Portrait, folder: Path, finder: DlibFinder) -> Shot:
     return shot
 
 
-def talking_heads(source: Path, folder: Path, count: int) -> list[Shot]:
-    """Faces that no network has seen, speaking and turning, each with the truth of a smile and of age."""
-    from stit_vfx.training.faces import Head, Studio
-    from stit_vfx.training.source import FaceSource
-
-    studio = Studio(Head(FaceSource.load(source)))
-    return [_talking(studio, folder / f"head{index}", index) for index in range(count)]
+def head_names(count: int) -> list[str]:
+    """What the drawn heads are called."""
+    return [f"head{index}" for index in range(count)]
 
 
-def _talking(studio: Any, folder: Path, index: int) -> Shot:
+def talking_head(source: Path, folder: Path, index: int) -> Shot:
+    """A face that no network has seen, speaking and turning, with the truths `TRUTHS` of its first frame."""
     from stit_vfx.training.faces import draw
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,24 +71,28 @@ def _talking(studio: Any, folder: Path, index: int) -> Shot:
     face = draw(900_000 + _SEED, index).but(smile=0.0, age=0.3, zoom=0.42, shift=(0.0, 0.03), blur=0.0)
     closed = {k: v for k, v in face.expression.items() if not k.startswith(("jaw", "mouth"))}
     still = face.but(expression=closed, yaw=0.35 * face.yaw, pitch=0.5 * face.pitch)
+    plate = str(folder / f"{name}.####.exr")
+    truth = {key: str(folder / f"{key}.####.exr") for key in TRUTHS}
+    shot = Shot(name, plate, "drawn", truth=truth)
     takes = {
-        "plate": still,
-        "smile=0.5": still.but(smile=0.5),
-        "age=0.6": still.aged(0.9, face.hair.grey),
+        plate: (still, shot.frames),
+        truth["smile=0.5"]: (still.but(smile=0.5), shot.frames[:1]),
+        truth["age=0.6"]: (still.aged(0.9, face.hair.grey), shot.frames[:1]),
     }
-    shot = Shot(
-        name,
-        str(folder / f"{name}.####.exr"),
-        "drawn",
-        truth={key: str(folder / f"{key}.####.exr") for key in takes if key != "plate"},
-    )
-    for key, take in takes.items():
-        pattern = shot.plate if key == "plate" or shot.truth is None else shot.truth[key]
-        for frame in shot.frames if key == "plate" else shot.frames[:1]:
+    for pattern, (take, frames) in takes.items():
+        for frame in frames:
             path = Path(pattern.replace("####", str(frame)))
             if not path.exists():
-                write_frame(path, _light(studio, _at(take, frame)), owner=OWNER, comments="drawn")
+                write_frame(path, _light(_studio(source), _at(take, frame)), owner=OWNER, comments="drawn")
     return shot
+
+
+@cache
+def _studio(source: Path) -> Any:
+    from stit_vfx.training.faces import Head, Studio
+    from stit_vfx.training.source import FaceSource
+
+    return Studio(Head(FaceSource.load(source)))
 
 
 def _at(face: Any, frame: int) -> Any:

@@ -9,7 +9,11 @@ import numbers_of as measure
 import numpy as np
 import pack_quality
 import pytest
+import report
+import seen
+from cooking import QUICK
 from faces import portrait
+from pack_quality import Bench, Station, Work, measure_share, worker_share
 from sheets import difference8, face_window, mouth_window, sheet
 
 
@@ -103,19 +107,19 @@ def test_a_smile_that_does_not_widen_the_mouth_breaks_the_promise():
         result("astronaut", "smile", 0.8, change={"mouth_width": w, "corner_lift": 0, "jaw_width": 0})
         for w in (0.03, 0.01)
     )
-    assert [ok for text, _, ok in pack_quality.must_show([wide], []) if "smile" in text] == [True]
-    assert [ok for text, _, ok in pack_quality.must_show([same], []) if "smile" in text] == [False]
+    assert [ok for text, _, ok in report.must_show([wide], []) if "smile" in text] == [True]
+    assert [ok for text, _, ok in report.must_show([same], []) if "smile" in text] == [False]
 
 
 def test_a_trembling_or_blurred_clip_breaks_the_promise():
     good, bad = result("a", "age", 0.6), result("b", "age", -0.6, steadiness=1.7, detail=0.8)
-    assert all(ok for _, _, ok in pack_quality.must_show([good], []))
-    broken = [text for text, _, ok in pack_quality.must_show([good, bad], []) if not ok]
+    assert all(ok for _, _, ok in report.must_show([good], []))
+    broken = [text for text, _, ok in report.must_show([good, bad], []) if not ok]
     assert len(broken) == 2
 
 
 def test_a_still_keeps_no_promise_of_a_clip():
-    promises = pack_quality.must_show([result("astronaut", "smile", 0.8, steadiness=None)], [])
+    promises = report.must_show([result("astronaut", "smile", 0.8, steadiness=None)], [])
     assert [text.partition(":")[0] for text, _, _ in promises] == [
         "every edit at strength 0.8",
         "every edit follows its strength",
@@ -127,15 +131,15 @@ def test_a_smile_that_turns_back_does_not_follow_its_strength():
     stills = [
         result("a", "smile", s, steadiness=None, change={"corner_lift": lift}) for s, lift in lifts.items()
     ]
-    assert [line.partition(":")[0] for line in pack_quality.not_monotonic(stills)] == ["a smile"]
-    assert not list(pack_quality.not_monotonic(stills[:2]))
+    assert [line.partition(":")[0] for line in report.not_monotonic(stills)] == ["a smile"]
+    assert not list(report.not_monotonic(stills[:2]))
 
 
 def test_an_edit_that_moves_no_landmark_is_measured_by_its_picture():
     ages = [result("a", "age", s, steadiness=None, effect=e) for s, e in ((-0.8, 0.02), (0.4, 0.03))]
-    assert not list(pack_quality.not_monotonic(ages))
+    assert not list(report.not_monotonic(ages))
     ages.append(result("a", "age", 0.8, steadiness=None, effect=0.01))
-    assert list(pack_quality.not_monotonic(ages))
+    assert list(report.not_monotonic(ages))
 
 
 def test_the_effect_is_the_mean_change_inside_the_matte():
@@ -149,6 +153,120 @@ def test_the_effect_is_the_mean_change_inside_the_matte():
 def test_strengths_stay_in_a_directions_range():
     assert all(s > 0 for s in pack_quality.strengths_of((0.0, 1.0)))
     assert min(pack_quality.strengths_of((-1.0, 1.0))) < 0
+
+
+def crop(size: int = 128) -> np.ndarray:
+    """(size, size, 3) code: the astronaut's face."""
+    from skimage import data
+
+    face = data.astronaut()[10:210, 125:325].astype(np.float32) / 255
+    return cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def test_equal_pictures_look_equal_and_the_distance_has_no_direction():
+    a, b = crop(), cv2.GaussianBlur(crop(), (0, 0), 2)
+    assert seen.distance(a, a) == 0
+    assert seen.distance(a, b) > 0.01
+    assert seen.distance(a, b) == pytest.approx(seen.distance(b, a), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_pictures_look_more_different_the_more_they_are_blurred_noisy_or_displaced(size):
+    face, noise = crop(size), np.random.default_rng(3).standard_normal((size, size, 3)).astype(np.float32)
+    scale = size / 128
+    worse = {
+        "blur": [cv2.GaussianBlur(face, (0, 0), sigma * scale) for sigma in (0.5, 1, 2, 4)],
+        "noise": [face + sigma * scale * noise for sigma in (0.01, 0.03, 0.1)],
+        "displacement": [np.roll(face, round(px * scale), axis=1) for px in (1, 2, 4, 8)],
+    }
+    for kind, pictures in worse.items():
+        distances = [seen.distance(each, face) for each in pictures]
+        assert distances == sorted(distances), kind
+        assert distances[0] > 0.001, kind
+        assert distances[-1] < 2
+
+
+def test_a_blur_looks_worse_than_a_change_of_light_of_the_same_error():
+    """What PSNR cannot tell: both are as far from the picture, and only one of them spoils the face."""
+    face = crop()
+    blurred = cv2.GaussianBlur(face, (0, 0), 2)
+    lighter = np.clip(face + np.sqrt(((blurred - face) ** 2).mean()), 0, None) * 1.0
+    assert measure.psnr(lighter, face) > measure.psnr(blurred, face) - 1
+    assert seen.distance(lighter, face) < 0.5 * seen.distance(blurred, face)
+
+
+def test_the_table_of_stills_tells_median_and_worst_and_where():
+    stills = [
+        result(
+            shot,
+            "smile",
+            0.8,
+            steadiness=None,
+            effect=0.02,
+            leakage=leak,
+            identity={"distance": far},
+            detail=sharp,
+            change={"corner_lift": lift},
+        )
+        for shot, lift, far, leak, sharp in (
+            ("a", 0.1, 0.2, 0.01, 0.98),
+            ("b", 0.04, 0.3, 0.05, 1.01),
+            ("c", 0.05, 0.1, 0.02, 1.0),
+        )
+    ]
+    row = next(line for line in report.table_of(stills, [], []).splitlines() if "smile +0.8" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "smile +0.8",
+        "3",
+        "corner lift",
+        "+0.050 (+0.040 to +0.100)",
+        "0.020",
+        "0.20, 0.30 (b)",
+        "0.020, 0.050 (b)",
+        "0.98 to 1.01",
+    ]
+
+
+def test_without_a_strength_of_eight_tenths_the_table_takes_the_strongest():
+    stills = [
+        result("a", "age", s, steadiness=None, effect=abs(s), leakage=None) for s in (-1.0, -0.4, 0.4, 0.8, 1)
+    ]
+    rows = [line for line in report.table_of(stills, [], []).splitlines() if line.startswith("| age")]
+    assert [row.split("|")[1].strip() for row in rows] == ["age -1.0", "age +0.8"]
+
+
+def plan_of(bench: Bench, names: str, made: list[str]) -> list[tuple[Station, list[Work]]]:
+    """A shot per letter, each with a reconstruction and two stills that only note that they were made."""
+
+    def work(name: str) -> Work:
+        return Work(name, lambda: (made.append(name), ({"name": name}, {"picture": np.zeros(1)}))[1])
+
+    def never() -> Any:
+        raise AssertionError("no shot is needed")
+
+    stations = [Station(bench, name, never) for name in names]
+    return [(s, [work(s.reconstruction().name), work(f"{s.name}_1"), work(f"{s.name}_2")]) for s in stations]
+
+
+def test_workers_make_everything_once_and_a_resumed_run_nothing(tmp_path):
+    bench, made = Bench(tmp_path, "builtin", QUICK), []
+    plan = plan_of(bench, "abc", made)
+    for share in ("0/2", "1/2"):
+        measure_share(bench, plan, *worker_share(share))
+    assert sorted(made) == sorted(work.name for _, works in plan for work in works)
+    made.clear()
+    measure_share(bench, plan, 0, 1)
+    assert made == []
+    assert set(bench.pictures("a_1") or {}) == {"picture"}
+    assert bench.pictures("a_3") is None
+
+
+def test_a_worker_helps_with_shots_that_are_tuned_and_begins_at_their_end(tmp_path):
+    bench, made = Bench(tmp_path, "builtin", QUICK), []
+    plan = plan_of(bench, "abc", made)
+    bench.keep("b_reconstruction", {}, {})
+    measure_share(bench, plan, 0, 3)
+    assert made == ["a_reconstruction", "a_1", "a_2", "b_2", "b_1"]
 
 
 def test_equal_frames_differ_by_grey():
