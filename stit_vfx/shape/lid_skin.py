@@ -19,21 +19,23 @@ from stit_vfx.shape.shading import Surface, plate_skin
 Array = np.ndarray
 
 _RANGE = (1e-3, 1.2)  # linear light of skin: beyond it there are highlights, which no lid takes over
-_GRAIN_CM, _LIGHT_CM = 0.07, 0.14  # what is finer is grain; what is wider is light
+_GRAIN_CM, _LIGHT_CM = 0.06, 0.30  # what is finer is grain; what is wider is light
+_BAG_CM, _ANYWHERE = (0.15, 0.9), 0.02  # skin below the rim that tells a lid's light; weight of other skin
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
 _DEEPEST = 0.9  # of log light: darker is the hair of a brow
-_SHADED = (
-    0.88,
-    0.28,
-    0.7,
-)  # share of that shadow at the fold, at the rim; how far down a lid it is the latter
+# Share of that shadow at the fold and the corners, at the rim; how far down a lid it is the latter.
+_SHADED = (1.0, 0.1, 0.8)
+_CORNER = 0.15  # lashes grow fewer towards the corners: where there are no more than this, all is shadow
 _TINT = np.array([0.955, 0.935, 0.93], np.float32)  # thin skin: a little darker and redder than around it
 _CREASE = (0.04, 0.20, 0.07)  # log light lost in the fold's crease, how far down it runs, half its width
 _BULGE = 0.05  # log light gained where the eyeball stands out
-_UNDER = (0.20, 0.48)  # log light lost at the rim, which turns down; from so far down
-_LASH, _LASH_CM, _BELOW_CM = 2.5, 0.045, 0.13  # log light lost, half width of the line, and of its shadow
+_UNDER = (0.14, 0.45)  # log light lost at the rim, which turns down; from so far down
+# Log light lost, half width of the line at the corners and in the middle, and of its shadow.
+_LASH, _LASH_CM, _BELOW_CM = 2.0, (0.022, 0.05), 0.13
+_FAN = 0.8  # per centimetre: so much further apart are lashes at their tips
+_ASIDE, _HALF_CM = 0.10, 1.4  # log light lost where the eyeball turns away to the sides, half its width
 _HAIRS = 7
 _SEEN_CM = 0.12
 _LASH_SHUT = (0.05, 0.35)  # share closed from which on lashes are drawn, and drawn in full
@@ -88,31 +90,39 @@ def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> A
     known = (_ramp((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
     if not known.any():
         return crop_lin
-    light = cv2.GaussianBlur(fill(log, known), (0, 0), max(1.0, _LIGHT_CM * px_per_cm))
+    # A lid faces the light as the skin below it does; at its fold it has the shadow that the plate has there.
+    below = _ramp((lids.rim_cm - _BAG_CM[0]) / 0.1) * _ramp((_BAG_CM[1] - lids.rim_cm) / 0.2)
+    light = fill(log, known * (_ANYWHERE + (1 - _ANYWHERE) * below).astype(np.float32))
+    light = cv2.GaussianBlur(light, (0, 0), max(1.0, _LIGHT_CM * px_per_cm))
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
     most, least, down = _SHADED
-    shaded = (most + (least - most) * _ramp(lids.down / down))[..., None]
+    middle = _ramp(lids.down / down) * _ramp((lids.lashes - _CORNER) / (1 - _CORNER))
+    shaded = (most + (least - most) * middle)[..., None]
     light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
     grain = log - _mean_within(log, known, _GRAIN_CM * px_per_cm)
     most = _MOST_GRAIN * float(np.median(np.abs(grain[known > 0.9]))) if (known > 0.9).any() else 0.0
     grain = np.clip(grain, -most, most)
     grain = _taken(grain * known[..., None], lids.flow)
     tint = np.log(_TINT) * _ramp(lids.down / 0.6)[..., None]
-    return np.exp(light + tint + _form(lids.down)[..., None] + grain).astype(np.float32)
+    form = _form(lids.down) - _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2 * _ramp(lids.down / 0.5)
+    return np.exp(light + tint + form[..., None] + grain).astype(np.float32)
 
 
 def lash_light(lids: Lids, *, px_per_cm: float, soft_px: float) -> Array:
-    """(S, S) log light, 0 or less, that lashes of closing lids take away."""
-    line = max(_LASH_CM, 0.8 * soft_px / px_per_cm)
-    strength = _LASH * _LASH_CM / line * (0.6 + 0.4 * _LASH_CM / line)
-    drawn = np.exp(-0.5 * (lids.rim_cm / line) ** 2)
-    hairs = _hairs(lids.along_cm)
+    """(S, S) log light, 0 or less, that lashes of closing lids take away: a line that is finest at the
+    corners, just above the rim, and single hairs that fan out below it.
+    """
+    fine, full = _LASH_CM
+    width = np.maximum(fine + (full - fine) * lids.lashes, 0.8 * soft_px / px_per_cm)
+    drawn = np.exp(-0.5 * ((lids.rim_cm + 0.6 * width) / width) ** 2)
+    strength = _LASH * full / width * (0.6 + 0.4 * full / width)
+    hairs = _hairs(lids.along_cm / (1 + _FAN * np.clip(lids.rim_cm, 0, None)))
     below = np.where(lids.rim_cm > 0, np.exp(-lids.rim_cm / (_BELOW_CM * (0.5 + hairs))), 0) * (
         0.4 + 1.2 * hairs
     )
     low, high = _LASH_SHUT
-    share = np.clip((lids.shut - low) / (high - low), 0, 1)
-    return np.asarray(-share * (strength * drawn + 0.22 * below), np.float32)
+    share = np.clip((lids.shut - low) / (high - low), 0, 1) * lids.lashes
+    return np.asarray(-share * (np.minimum(strength, _LASH) * drawn + 0.22 * below), np.float32)
 
 
 def _hairs(along_cm: Array) -> Array:

@@ -17,7 +17,7 @@ from stit_vfx.shape import chart
 from stit_vfx.shape.age import age_displacement
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.form import FORMS, eyeball_displacement, form_displacement
-from stit_vfx.shape.lids import curves_deg
+from stit_vfx.shape.lid_columns import curves_deg
 from stit_vfx.shape.network import IDENTITY, evaluate, load_network
 
 Array = np.ndarray
@@ -67,7 +67,7 @@ class ShapeModel:
 
     @property
     def lid_curves(self) -> slice:
-        """The skin's last vertices, in no triangle: the curves of `lids.curves_deg`."""
+        """The skin's last vertices, in no triangle: the curves of `lid_columns.curves_deg`."""
         return slice(self.skin_count - len(curves_deg()), self.skin_count)
 
     @property

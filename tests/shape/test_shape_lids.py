@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
+from stit_vfx.shape.lid_columns import POINTS
 from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_skin
-from stit_vfx.shape.lids import POINTS, Lids, lids
+from stit_vfx.shape.lids import Lids, lids
 
 SIZE, PX_PER_CM = 160, 20.0
 TOP, BOTTOM = 70.0, 86.0  # rows of the open eye's rims
@@ -94,6 +95,46 @@ def test_a_rim_lies_where_the_plate_shows_it_not_where_landmarks_say() -> None:
     seen, told = (lids_of(curves(BOTTOM + 2), e).cover[:, 40] > 0.5 for e in (eye, None))
     assert np.flatnonzero(seen).min() == pytest.approx(np.flatnonzero(told).min() - 5, abs=2)
     assert np.flatnonzero(seen).max() == pytest.approx(np.flatnonzero(told).max() + 5, abs=2)
+
+
+def test_a_lid_closes_out_to_the_corner_that_the_plate_shows() -> None:
+    """Landmarks end the eye at columns 21 and 59; the plate shows it up to 66."""
+    eye = np.zeros((SIZE, SIZE), np.float32)
+    eye[int(TOP) : int(BOTTOM), 21:66] = 1.0
+    seen, told = (lids_of(curves(BOTTOM + 2), e) for e in (eye, None))
+    for closed, end in ((seen, 66), (told, 59)):
+        lashes = lash_light(closed, px_per_cm=PX_PER_CM, soft_px=0.5)[:, :80].min(0)
+        assert np.flatnonzero(lashes < -0.3).max() == pytest.approx(end, abs=3)
+        assert np.flatnonzero(lashes < -0.3).min() == pytest.approx(21, abs=3)
+
+
+def test_a_closed_rim_hangs_in_one_bow_between_the_corners() -> None:
+    """Even where the lower lid is level, and where landmarks have a kink in it."""
+    kinked = curves(BOTTOM + 2).reshape(2, 4, POINTS, 2)
+    kinked[:, 1, POINTS // 2 - 4 : POINTS // 2 + 4, 1] -= 2.5
+    for after in (curves(BOTTOM + 2), kinked.reshape(-1, 2)):
+        rim = np.argmin(np.abs(lids_of(after).rim_cm), axis=0)[24:57]
+        assert 1 <= rim.max() - rim[0] <= 0.3 * PX_PER_CM
+        lowest = rim.argmax()
+        assert (np.diff(rim[: lowest + 1]) >= 0).all()
+        assert (np.diff(rim[lowest:]) <= 0).all()
+
+
+def test_half_the_strength_leaves_about_half_an_eye() -> None:
+    blink = curves(BOTTOM)
+    half, most = (lids_of(curves() + share * (blink - curves())).shut[78, 40] for share in (0.4, 0.8))
+    assert 0.35 < half < 0.6
+    assert most > 0.9
+
+
+def test_new_skin_ends_below_the_brow() -> None:
+    luma = np.zeros((SIZE, SIZE))
+    luma[40:58] = -2.0
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    closed = lids(still, still, curves(), curves(BOTTOM), px_per_cm=PX_PER_CM, luma=luma)
+    bare = lids_of(curves(BOTTOM))
+    assert closed.cover[58:66, 40].max() > 0.5
+    assert closed.cover[:56, 40].max() < 0.1 < bare.cover[:61, 40].max()
 
 
 def test_lashes_are_a_thin_dark_line_along_the_rim() -> None:

@@ -1,0 +1,253 @@
+"""Eyes in columns of the crop: their corners, the rims of their lids, and the brow above them.
+
+Landmarks are a millimetre or two wrong about rims, and up to five about outer corners. Where the reader sees
+an eye end says it better; where it sees none, they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+Array = np.ndarray
+Pair = tuple[Array, Array]  # before, after
+
+POINTS = 41  # along each curve, from corner to corner
+# On the chart: lash lines run through the eye's landmarks; skin beyond the outer curves moves as the surface
+# does.
+_CENTRE, _RADII = (17.05, 17.4), (6.75, 1.65)
+_BROW, _CHEEK = 25.2, 11.0
+_BEYOND = (
+    0.8  # eyes and lashes reach past the landmarks' corners: the curves do too, by so much of half an eye
+)
+_CORNERS = tuple((POINTS - 1) / 2 * (1 + side / (1 + _BEYOND)) for side in (-1, 1))  # where on the curves
+CURVES = 4
+
+# Upper and lower lids are taken to end this far from the landmarks' line, so that no white comes along.
+_MARGIN_CM = (0.04, 0.09)
+_SEEN_CM = 1.0  # so far an eye is looked for
+_WRONG_CM = (0.12, 0.35)  # so far landmarks may be wrong about the upper rim, below a brow, and the lower
+_ALIKE_CM = 0.16  # so far along a lid its rim is much the same
+# Of half an eye: a corner lies so far inside or outside of its landmark; it is looked for from here on.
+_SHORTER, _LONGER, _FROM = 0.05, 0.42, 0.35
+_EYE_SEEN = (0.04, 0.25)  # share of eye: none, surely one
+_ROUNDED = 1.06  # half the width of the arch in which rims end, in half eyes
+
+# A brow: above the lashes, up to so far above its curve, and in log light so far below the lower lid's skin.
+_LASHES_CM, _ABOVE_CM, _DARK, _BAG_CM = 0.35, 0.7, (0.45, 1.0), 0.45
+_THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.75, 0.12, 0.4, 0.25
+_LEAST_SKIN = (
+    0.5,
+    0.9,
+)  # share of the way from lashes to the curve that stretches at least: mid-eye, corners
+_SHORT_BROW = 1.42  # in half eyes: so far from the middle a brow is looked for
+
+
+@dataclass(frozen=True)
+class Columns:
+    """For n columns (crop x = `first` + k): before and after (n, 2) of the rims and outer curves.
+
+    `weight` (n,) fades towards the ends. `along` (n,) is -1 and 1 at the corners; `wide` (n,) 0..1 spans the
+    brow. From rows `top` (n,) on flow is put right; `moved` (n,) px is how far down the corners go; `hair`
+    (n,) are the rows in which the brow ends.
+    """
+
+    first: int
+    weight: Array
+    along: Array
+    wide: Array
+    top: Array
+    moved: Array
+    hair: Array
+    upper: Pair
+    lower: Pair
+    brow: Pair
+    cheek: Pair
+
+    @property
+    def arch(self) -> Array:
+        """(n,) height of a lid's line, 1 in the middle, 0 from the corners on."""
+        return _arch(self.along)
+
+    @property
+    def round(self) -> Array:
+        """(n,) the same of an eye as it may be at most, as half an ellipse."""
+        return np.sqrt(np.clip(1 - (self.along / _ROUNDED) ** 2, 0, 1))
+
+
+def curves_deg() -> Array:
+    """(2 * 4 * POINTS, 2) chart points: for each eye, right first, its upper and lower lash line, brow and
+    cheek.
+    """
+    across, arch = _across(), _arch(_across())
+    eyes = []
+    for side in (-1, 1):
+        x = side * _CENTRE[0] + _RADII[0] * across
+        eyes += [
+            np.stack([x, _CENTRE[1] + _RADII[1] * arch], 1),
+            np.stack([x, _CENTRE[1] - _RADII[1] * arch], 1),
+            np.stack([x, np.full(POINTS, _BROW)], 1),
+            np.stack([x, np.full(POINTS, _CHEEK)], 1),
+        ]
+    return np.concatenate(eyes)
+
+
+def columns_of(
+    old: Array, new: Array, *, size: int, px_per_cm: float, eye: Array | None, luma: Array | None
+) -> Columns | None:
+    """One eye's columns from its curves (4, POINTS, 2) crop px; None if it is out of sight.
+
+    `eye` (S, S) 0..1: where the plate shows eyes; `luma` (S, S): logarithm of its light.
+    """
+    columns = _on_curves(old, new, size=size)
+    if columns is None:
+        return None
+    columns = _at_rims(_widened(_at_corners(columns, eye, px_per_cm), px_per_cm), eye, px_per_cm)
+    return columns if luma is None else _below_hair(columns, luma, px_per_cm)
+
+
+def without_holes(eye: Array, px_per_cm: float) -> Array:
+    """The share with highlights and the gaps between lashes closed."""
+    side = 2 * max(1, round(0.15 * px_per_cm)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.morphologyEx(eye.astype(np.float32), cv2.MORPH_CLOSE, disc)
+
+
+def _across() -> Array:
+    """(POINTS,) -1 and 1 at the landmarks' corners."""
+    return np.linspace(-1 - _BEYOND, 1 + _BEYOND, POINTS)
+
+
+def _arch(across: Array) -> Array:
+    return np.clip(1 - np.abs(across) ** 2.6, 0, None)
+
+
+def _on_curves(old: Array, new: Array, *, size: int) -> Columns | None:
+    x = np.maximum.accumulate(new[0, :, 0])  # seen from the side, the far end turns back
+    x = x + 1e-6 * np.arange(POINTS)
+    first, last = max(0, int(np.ceil(x[0]))), min(size - 1, int(np.floor(x[-1])))
+    if last - first < 4:
+        return None
+    here = np.arange(first, last + 1)
+    at = np.interp(here, x, np.arange(POINTS))
+
+    def pair(curve: int) -> Pair:
+        states = (old[curve], new[curve])
+        both = [np.stack([np.interp(at, np.arange(POINTS), s[:, k]) for k in (0, 1)], 1) for s in states]
+        return both[0], both[1]
+
+    weight = _ramp(np.minimum(at, POINTS - 1 - at) / (0.14 * POINTS))
+    across = np.interp(at, np.arange(POINTS), _across())
+    sunk = np.interp(_CORNERS, np.arange(POINTS), new[0, :, 1] - old[0, :, 1])
+    upper, lower, brow, cheek = (pair(k) for k in range(CURVES))
+    moved = np.interp(at, _CORNERS, sunk)
+    wide = np.sqrt(np.clip(1 - (across / _SHORT_BROW) ** 2, 0, 1))
+    top, hair = brow[1][:, 1], brow[0][:, 1]
+    return Columns(first, weight, across, wide, top, moved, hair, upper, lower, brow, cheek)
+
+
+def _at_corners(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
+    """`along` stretched to where the plate's eye ends on either side."""
+    if eye is None:
+        return columns
+    middle = 0.5 * (columns.upper[0] + columns.lower[0])
+    steps = np.linspace(-0.25, 0.25, 9)[:, None] * px_per_cm
+    low, high = _EYE_SEEN
+    seen = _ramp((_along(eye, middle, steps).max(0) - low) / (high - low))
+    along = columns.along.copy()
+    for side in (-1, 1):
+        outwards = np.flatnonzero(side * columns.along > 1 - _FROM)[::side]
+        if len(outwards) > 1:
+            step = np.abs(np.gradient(columns.along))[outwards]
+            found = 1 - _FROM + float((np.minimum.accumulate(seen[outwards]) * step).sum())
+            half = side * columns.along > 0
+            along[half] /= np.clip(found, 1 - _SHORTER, 1 + _LONGER)
+    return replace(columns, along=along)
+
+
+def _widened(columns: Columns, px_per_cm: float) -> Columns:
+    """Rims moved out by the margins, and not at all at the corners."""
+    up, down = (columns.arch[:, None] * [0.0, margin * px_per_cm] for margin in _MARGIN_CM)
+    (old, new), (old_low, new_low) = columns.upper, columns.lower
+    return replace(columns, upper=(old - up, new - up), lower=(old_low + down, new_low + down))
+
+
+def _at_rims(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
+    """Rims moved out to where the plate's eye ends, if it is further out than the landmarks say; before and
+    after by as much.
+    """
+    (upper, upper_new), (lower, lower_new) = (
+        [_calm(c, px_per_cm) for c in pair] for pair in (columns.upper, columns.lower)
+    )
+    if eye is None:
+        return replace(columns, upper=(upper, upper_new), lower=(lower, lower_new))
+    middle = 0.5 * (upper + lower)
+    steps = np.arange(int(_SEEN_CM * px_per_cm) + 1, dtype=np.float32)[:, None]
+
+    def reach(sign: int) -> Array:
+        """(n,) px of eye from the middle on: a sum over soft shares, so that it moves by parts of a pixel."""
+        return np.asarray(np.minimum.accumulate(_along(eye, middle, -sign * steps), 0).sum(0))
+
+    def off(far: Array, wrong_cm: float) -> Array:
+        wrong = np.clip(far, 0, wrong_cm * px_per_cm)
+        return _calm(np.stack([np.zeros_like(wrong), wrong], 1), px_per_cm)
+
+    def lens(far: Array) -> Array:
+        """(n,) the same, held below an arch between the corners: mattes are too soft to end in one."""
+        return np.asarray(np.minimum(far, max(float((far * columns.arch).max()), 1e-3) * columns.round))
+
+    up = off(lens(reach(-1)) - (middle - upper)[:, 1], _WRONG_CM[0])
+    down = off(lens(reach(1)) - (lower - middle)[:, 1], _WRONG_CM[1])
+    return replace(columns, upper=(upper - up, upper_new - up), lower=(lower + down, lower_new + down))
+
+
+def _calm(curve: Array, px_per_cm: float) -> Array:
+    """The curve (n, 2) with rows averaged along it."""
+    rows = curve[:, 1].mean()
+    soft = cv2.GaussianBlur((curve[:, 1] - rows)[None], (0, 0), max(_ALIKE_CM * px_per_cm, 0.5))[0]
+    return np.stack([curve[:, 0], rows + soft], 1)
+
+
+def _below_hair(columns: Columns, luma: Array, px_per_cm: float) -> Columns:
+    """What stretches ends where the brow begins, which is dark; from there up to the curve it goes as one.
+
+    In each column the darkness is added up from above, to the share of the brow that lies above its lower
+    edge: a sum moves by parts of a pixel where a threshold would jump. Where a brow is as dark as the socket
+    below, it ends after `_THICKEST_CM`.
+    """
+    lash, curve = columns.upper[0], columns.brow[0]
+    reach = np.maximum(lash[:, 1] - curve[:, 1], 1.0)
+    start = _LASHES_CM * px_per_cm
+    steps = np.arange(start, reach.max() + _ABOVE_CM * px_per_cm, dtype=np.float32)[::-1, None]
+    usual = np.median(_along(luma, columns.lower[0], -_BAG_CM * px_per_cm * np.ones((1, 1), np.float32)))
+    inside = np.clip(reach + _ABOVE_CM * px_per_cm - steps, 0, 1)
+    dark = inside * _ramp((usual - _along(luma, lash, steps) - _DARK[0]) / (_DARK[1] - _DARK[0]))
+    summed = np.cumsum(dark, 0)
+    whole = summed[-1]
+    level = np.minimum(0.92 * whole, _THICKEST_CM * px_per_cm)
+    free = start + np.clip(summed - level, 0, 1).sum(0)
+    certain = _ramp(whole / (_THINNEST_CM * px_per_cm)) * columns.wide + 1e-3
+    least = _LEAST_SKIN[1] + (_LEAST_SKIN[0] - _LEAST_SKIN[1]) * columns.wide
+    both = np.stack([certain * np.clip(free / reach, least, 1), certain * free / reach, certain])
+    sigma = _BROW_ALIKE_CM * px_per_cm
+    share, bare, certain = cv2.GaussianBlur(both.astype(np.float32), (0, 0), sigmaX=sigma, sigmaY=1e-3)
+    risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
+    rises = _ramp(risen / (_RISES_CM * px_per_cm))
+    part = 1 - _ramp(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
+    end = lash + (curve - lash) * part[:, None]
+    way = 1 - _ramp(4 * certain) * (1 - bare / np.maximum(certain, 1e-6))
+    hair = lash[:, 1] + (curve - lash)[:, 1] * way
+    return replace(columns, brow=(end, end + columns.brow[1] - columns.brow[0]), hair=hair)
+
+
+def _along(picture: Array, curve: Array, up_px: Array) -> Array:
+    """(m, n) of a picture (S, S) at `up_px` (m, 1) above the curve (n, 2)."""
+    x, y = np.broadcast_arrays(curve[:, 0].astype(np.float32), (curve[:, 1] - up_px).astype(np.float32))
+    return cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _ramp(x: Array | float) -> Array:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
