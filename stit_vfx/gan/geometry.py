@@ -25,7 +25,8 @@ _SQUEEZED = 32  # channels of the coarsest features that keep their place
 class GeometryConfig:
     """`maps` channels come in: the first `position` of them are the place on the neutral face, about -1..1.
 
-    `cover` is the channel that is 1 on the shape and 0 off it.
+    `cover` is the channel that is 1 on the shape and 0 off it. The encoder looks at pictures `seen` px wide:
+    larger ones are averaged down.
     """
 
     resolution: int = 128
@@ -36,6 +37,7 @@ class GeometryConfig:
     maps: int = 10
     position: int = 3
     cover: int = 6
+    seen: int = 128
 
     @property
     def plain(self) -> GeneratorConfig:
@@ -43,6 +45,11 @@ class GeometryConfig:
         return GeneratorConfig(
             self.resolution, w_dim=self.w_dim, channel_base=self.channel_base, channel_max=self.channel_max
         )
+
+    @property
+    def encoder_size(self) -> int:
+        """Width of what the encoder looks at, in pixels."""
+        return min(self.resolution, self.seen)
 
     @property
     def num_ws(self) -> int:
@@ -154,7 +161,7 @@ class GeometryEncoder(nn.Module):
         self.config = config
         inputs = [3 + config.maps, *widths]
         self.stages = nn.ModuleList(_stage(a, b) for a, b in zip(inputs[:-1], widths, strict=True))
-        cells = max(1, config.resolution >> len(widths)) ** 2
+        cells = max(1, config.encoder_size >> len(widths)) ** 2
         pooled = 2 * sum(widths[1:]) + cells * _SQUEEZED
         self.squeeze = nn.Conv2d(widths[-1], _SQUEEZED, 1)
         self.trunk = nn.Sequential(nn.Linear(pooled, 512), nn.SiLU())
@@ -169,6 +176,8 @@ class GeometryEncoder(nn.Module):
 
     def split(self, crop: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """The w (N, w_dim) and the offsets (N, num_ws, w_dim) apart."""
+        if (factor := crop.shape[3] // self.config.encoder_size) > 1:
+            crop, maps = (F.avg_pool2d(each, factor) for each in (crop, maps))
         x = torch.cat([crop, maps], 1)
         inside = maps[:, self.config.cover : self.config.cover + 1]
         pooled = []

@@ -24,6 +24,7 @@ from stit_vfx.errors import PackDamagedError, PackFormatError
 from stit_vfx.gan.geometry import GeometryConfig, GeometryEncoder, GeometrySynthesis
 from stit_vfx.shape.maps import COVER, NORMAL
 from stit_vfx.training.batches import Batch, FaceBatches
+from stit_vfx.training.critic import Contest
 from stit_vfx.training.loss import picture_loss, pixel_weights, psnr
 
 Say = Callable[[str], None]
@@ -31,12 +32,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps up to `last`. Rates fall from their peaks along a cosine that reaches the floor at step `end`."""
+    """Steps up to `last`. Rates fall from their peaks along a cosine that reaches the floor at step `end`.
+
+    `critic`: how hard the critic pulls at the pictures, as a share of what the loss of the picture does.
+    """
 
     last: int
     encoder: float
     generator: float
     end: int
+    critic: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,26 @@ class Recipe:
         """One phase. The generator's weights are equalised, of unit size, and want ten times the rate."""
         return cls((Phase(steps, encoder=5e-4, generator=5e-3, end=steps),), batch=batch, seed=seed)
 
+    @classmethod
+    def growing(cls, steps: int, sharpening: int, *, batch: int = 4, seed: int = 0) -> Recipe:
+        """For networks that were grown: all of them, then the generator alone against a critic."""
+        last = steps + sharpening
+        grown = Phase(steps, encoder=1e-4, generator=2.5e-3, end=steps)
+        return cls((grown, Phase(last, 0.0, 1e-3, end=last, critic=0.25)), batch=batch, seed=seed)
+
     @property
     def steps(self) -> int:
         return self.phases[-1].last
 
-    def rates_at(self, step: int) -> tuple[float, float]:
-        """Of encoder and generator; the first steps of all are a linear warm-up."""
+    def phase_at(self, step: int) -> tuple[Phase, int]:
+        """The phase of a step, and the step that it begins with."""
         starts = [0, *(phase.last for phase in self.phases)]
         number = next((k for k, phase in enumerate(self.phases) if step < phase.last), len(self.phases) - 1)
-        phase, start = self.phases[number], starts[number]
+        return self.phases[number], starts[number]
+
+    def rates_at(self, step: int) -> tuple[float, float]:
+        """Of encoder and generator; the first steps of all are a linear warm-up."""
+        phase, start = self.phase_at(step)
         cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - start) / (phase.end - start)))
         share = min(1.0, (step + 1) / self.warm_up) * (self.floor + (1 - self.floor) * cosine)
         return phase.encoder * share, phase.generator * share
@@ -86,24 +102,45 @@ class AutoEncoder(nn.Module):
         base, deltas = self.encoder.split(crop, maps)
         return self.generator(base[:, None] + deltas, maps, noise="none"), base, deltas
 
+    def grown(self, config: GeometryConfig) -> AutoEncoder:
+        """Networks with more blocks that at first paint what these do, doubled; they train.
+
+        The encoder looks at the same pixels as before; the new rows of w start as the last one was. Karras et
+        al., "Progressive Growing of GANs", 2018.
+        """
+        large = AutoEncoder(config)
+        state = self.state_dict()
+        more = config.num_ws - self.config.num_ws
+        for key in ("encoder.deltas.weight", "encoder.deltas.bias"):
+            rows = state[key].unflatten(0, (self.config.num_ws, -1))
+            state[key] = torch.cat([rows, *[rows[-1:]] * more]).flatten(0, 1)
+        large.load_state_dict(large.state_dict() | state)
+        for block in large.generator.blocks()[len(self.generator.blocks()) :]:
+            nn.init.zeros_(block.torgb.weight)
+        return large
+
 
 @dataclass
 class Run:
-    """A training run at a step: networks, their running average, and the optimiser."""
+    """A training run at a step: networks, their running average, the optimiser, the contest with a critic."""
 
     recipe: Recipe
     networks: AutoEncoder
     average: AutoEncoder
     adam: torch.optim.AdamW
+    contest: Contest
     step: int = 0
 
     @classmethod
-    def start(cls, recipe: Recipe, config: GeometryConfig) -> Run:
+    def start(cls, recipe: Recipe, config: GeometryConfig, small: AutoEncoder | None = None) -> Run:
+        """With new networks, or with those of a lower resolution, grown."""
         torch.manual_seed(recipe.seed)
-        networks = AutoEncoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks = AutoEncoder(config) if small is None else small.grown(config)
+        networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = [{"params": list(part.parameters())} for part in (networks.encoder, networks.generator)]
         adam = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
-        return cls(recipe, networks, copy.deepcopy(networks).requires_grad_(False), adam)
+        average = copy.deepcopy(networks).requires_grad_(False)
+        return cls(recipe, networks, average, adam, Contest(networks.config.maps))
 
     def advance(self, batch: Batch) -> float:
         """One step; returns the loss of the picture."""
@@ -118,9 +155,16 @@ class Run:
             self.recipe.w_weight * base.square().mean() + self.recipe.delta_weight * deltas.square().mean()
         )
         self.adam.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
+        share = self.recipe.phase_at(self.step)[0].critic
+        if share:
+            pull = self.contest.pull(picture, maps, loss, share=share)
+            torch.autograd.backward([picture, penalty], [pull, None])
+        else:
+            (loss + penalty).backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.recipe.clip)
         self.adam.step()
+        if share:
+            self.contest.learn(picture.detach(), target, maps, self.step)
         self.step += 1
         self._follow()
         return float(loss.detach())
@@ -140,6 +184,7 @@ class Run:
             "networks": self.networks.state_dict(),
             "average": self.average.state_dict(),
             "adam": self.adam.state_dict(),
+            "contest": self.contest.state_dict(),
             "step": self.step,
         }
         partial = path.with_suffix(".part")
@@ -156,9 +201,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def resume(recipe: Recipe, config: GeometryConfig, path: Path) -> Run:
+def resume(recipe: Recipe, config: GeometryConfig, path: Path, small: AutoEncoder | None = None) -> Run:
     """The run of a checkpoint, or a new one. A checkpoint of another recipe is refused."""
-    run = Run.start(recipe, config)
+    run = Run.start(recipe, config, small)
     if not path.exists():
         return run
     state = read_checkpoint(path)
@@ -167,8 +212,17 @@ def resume(recipe: Recipe, config: GeometryConfig, path: Path) -> Run:
     run.networks.load_state_dict(state["networks"])
     run.average.load_state_dict(state["average"])
     run.adam.load_state_dict(state["adam"])
+    run.contest.load_state_dict(state["contest"])
     run.step = state["step"]
     return run
+
+
+def trained(run: Path) -> tuple[AutoEncoder, int]:
+    """The averaged networks of a run, and the step they are from."""
+    state = read_checkpoint(run / "checkpoint.pt")
+    networks = AutoEncoder(GeometryConfig(**state["config"]))
+    networks.load_state_dict(state["average"])
+    return networks.eval().requires_grad_(False), int(state["step"])
 
 
 @dataclass(frozen=True)
@@ -214,12 +268,16 @@ def train(
     folder: Path,
     *,
     config: GeometryConfig | None = None,
+    small: AutoEncoder | None = None,
     minutes_between: float = 3.0,
     say: Say = print,
 ) -> Run:
-    """Train to the recipe's last step; `folder` receives checkpoint.pt and sheet.png every few minutes."""
+    """Train to the recipe's last step; `folder` receives checkpoint.pt and sheet.png every few minutes.
+
+    `small`: networks of a lower resolution to grow from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    run = resume(recipe, config or GeometryConfig(), folder / "checkpoint.pt")
+    run = resume(recipe, config or GeometryConfig(), folder / "checkpoint.pt", small)
     started, saved, loss = time.monotonic(), time.monotonic(), float("nan")
     first = run.step
     while run.step < recipe.steps:
@@ -236,16 +294,35 @@ def train(
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="folder of faces and maps")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the run")
-@click.option("--steps", default=6000)
-@click.option("--batch", default=4)
-@click.option("--seed", default=0)
-@click.option("--threads", default=1)
-def main(data: Path, out: Path, steps: int, batch: int, seed: int, threads: int) -> None:
+@click.option("--size", default=128, show_default=True, help="of the pictures, in pixels")
+@click.option("--steps", default=6000, show_default=True)
+@click.option("--grow", type=click.Path(path_type=Path), help="a run at half the size to go on from")
+@click.option("--sharpen", default=700, show_default=True, help="last steps against a critic, with --grow")
+@click.option("--held-out", default=128, show_default=True, help="faces that are not trained on")
+@click.option("--batch", default=4, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+def main(
+    data: Path,
+    out: Path,
+    size: int,
+    steps: int,
+    grow: Path | None,
+    sharpen: int,
+    held_out: int,
+    batch: int,
+    seed: int,
+    threads: int,
+) -> None:
     """Train generator and encoder on synthetic faces."""
     torch.set_num_threads(threads)
-    faces = FaceBatches.load(data, seed=seed)
-    recipe = Recipe.plain(steps, batch=batch, seed=seed)
-    train(faces, recipe, out, say=lambda line: print(line, flush=True))
+    faces = FaceBatches.load(data, size=size, held_out=held_out, seed=seed)
+    if grow is None:
+        small, recipe = None, Recipe.plain(steps, batch=batch, seed=seed)
+    else:
+        small, recipe = trained(grow)[0], Recipe.growing(steps, sharpen, batch=batch, seed=seed)
+    config = GeometryConfig(size)
+    train(faces, recipe, out, config=config, small=small, say=lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

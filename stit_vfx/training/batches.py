@@ -38,37 +38,48 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of several arrays as if they were one; those of files are read when they are asked for."""
+
+    parts: tuple[Array, ...]
+
+    def __getitem__(self, rows: Array) -> Array:
+        """(n, ...) the rows of these numbers (n,)."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        which = np.searchsorted(ends, rows, side="right")
+        return np.stack([self.parts[k][row - ends[k]] for k, row in zip(which, rows, strict=True)])
+
+
+@dataclass(frozen=True)
 class FaceBatches:
-    """All pictures (M, S, S, 3) uint8, covers (M, S, S) uint8 and maps (M, C, S, S) float16 in memory.
+    """Pictures (M, S, S, 3) uint8 and covers (M, S, S) uint8 in memory, maps (M, C, S, S) float16 in files.
 
     The last `held_out` faces are never trained on. `backdrops` (B, S, S, 3) uint8 at times replace the drawn.
     """
 
     images: Array
     covers: Array
-    maps: Array
+    maps: Rows
     backdrops: Array
     held_out: int
     seed: int
 
     @classmethod
-    def load(cls, folder: Path, *, held_out: int = 64, seed: int = 0) -> FaceBatches:
-        """Every shard with maps, pictures at the maps' size.
+    def load(cls, folder: Path, *, size: int = 128, held_out: int = 64, seed: int = 0) -> FaceBatches:
+        """Every shard with maps `size` px wide, and pictures at that size.
 
         Raises PackMissingError where there are too few faces.
         """
-        found = [path for path in shards(folder) if maps_path(path).exists()]
+        found = [path for path in shards(folder) if maps_path(path, size).exists()]
         parts = [load_shard(path) for path in found]
         if sum(map(len, parts)) <= held_out:
             raise PackMissingError(
                 "too few faces with maps", where=folder, hint="Draw the maps, or more faces"
             )
-        maps = np.concatenate([np.load(maps_path(path))["maps"] for path in found])
-        size = maps.shape[-1]
         return cls(
             images=np.concatenate([_shrunk(part.image, size) for part in parts]),
             covers=np.concatenate([_shrunk(part.cover, size) for part in parts]),
-            maps=maps,
+            maps=Rows(tuple(np.load(maps_path(path, size), mmap_mode="r") for path in found)),
             backdrops=_backdrops(size),
             held_out=held_out,
             seed=seed,

@@ -14,7 +14,7 @@ import numpy as np
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.maps import conditioning_maps
 from stit_vfx.shape.model import ShapeModel
-from stit_vfx.training.dataset import Say, Shard, load_shard, save_arrays, shards, worker_share
+from stit_vfx.training.dataset import Say, Shard, load_shard, save_array, shards, worker_share
 
 Array = np.ndarray
 
@@ -36,22 +36,22 @@ def shape_code(shard: Shard, row: int) -> ShapeCode:
     )
 
 
-def maps_path(shard: Path) -> Path:
-    return shard.with_name(shard.name.replace("faces_", "maps_"))
+def maps_path(shard: Path, size: int) -> Path:
+    """Where the maps of a shard are, `size` px wide: (n, C, size, size) float16, .npy."""
+    return shard.with_name(shard.name.replace("faces_", f"maps{size}_")).with_suffix(".npy")
 
 
 def make_maps(
     model: ShapeModel, folder: Path, *, size: int, share: tuple[int, int] = (0, 1), say: Say = print
 ) -> None:
-    """Draw the maps (n, C, size, size) float16 of this worker's shards that have none yet; the pictures may
-    be larger."""
+    """Draw the maps of this worker's shards that have none of that size yet; the pictures may be larger."""
     for path in shards(folder)[share[0] :: share[1]]:
-        if maps_path(path).exists():
+        if maps_path(path, size).exists():
             continue
         shard = load_shard(path)
         quad = whole_quad(shard.image.shape[1])
         rows = [conditioning_maps(model, shape_code(shard, i), quad, size) for i in range(len(shard))]
-        save_arrays(maps_path(path), {"maps": np.stack(rows).astype(np.float16)})
+        save_array(maps_path(path, size), np.stack(rows).astype(np.float16))
         say(f"maps of {path.name}")
 
 

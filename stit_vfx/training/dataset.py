@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import cv2
@@ -71,12 +73,25 @@ def draw_shard(studio: Studio, seed: int, indices: range, size: int) -> Shard:
     return Shard(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
-def save_arrays(path: Path, arrays: dict[str, Array]) -> None:
-    """Uncompressed .npz that is either whole or not there."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """To write to; it is at `path` once it is complete."""
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        yield file
     partial.replace(path)
+
+
+def save_arrays(path: Path, arrays: dict[str, Array]) -> None:
+    """Uncompressed .npz that is either whole or not there."""
+    with whole_file(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def save_array(path: Path, array: Array) -> None:
+    """.npy that is either whole or not there."""
+    with whole_file(path) as file:
+        np.save(file, array)
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -23,7 +23,7 @@ from stit_vfx.packs.schema import FILE, SCHEMA
 from stit_vfx.shape.maps import CHANNELS
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.training.appearance import CHANGES, appearance_direction
-from stit_vfx.training.autoencoder import AutoEncoder, read_checkpoint
+from stit_vfx.training.autoencoder import AutoEncoder, trained
 from stit_vfx.training.batches import FaceBatches
 from stit_vfx.training.directions import default_directions
 from stit_vfx.training.face_reader import trained as trained_reader
@@ -42,14 +42,6 @@ NOTICE = (
     "Weights: Apache-2.0. Trained on synthetic faces drawn with ICT-FaceKit, MIT License, "
     "Copyright (c) 2020 USC Institute for Creative Technologies; no array of it is in this pack."
 )
-
-
-def trained(run: Path) -> tuple[AutoEncoder, int]:
-    """The averaged networks of a run, and the step they are from."""
-    state = read_checkpoint(run / "checkpoint.pt")
-    networks = AutoEncoder(GeometryConfig(**state["config"]))
-    networks.load_state_dict(state["average"])
-    return networks.eval().requires_grad_(False), int(state["step"])
 
 
 @torch.no_grad()
@@ -162,10 +154,12 @@ def export_pack(
 @click.option("--source", type=click.Path(path_type=Path), required=True, help=".npz or ICT-FaceKit checkout")
 @click.option("--shape", type=click.Path(path_type=Path), required=True, help="weights of the shape network")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the pack")
+@click.option("--size", default=256, show_default=True, help="of the run's pictures, in pixels")
 @click.option("--pairs", default=96, help="faces drawn for each direction")
-def main(run: Path, data: Path, source: Path, shape: Path, out: Path, pairs: int) -> None:
+def main(run: Path, data: Path, source: Path, shape: Path, out: Path, size: int, pairs: int) -> None:
     """Write a pack from a run, finished or not."""
-    export_pack(FaceSource.load(source), run, FaceBatches.load(data), shape, out, pairs=pairs)
+    faces = FaceBatches.load(data, size=size)
+    export_pack(FaceSource.load(source), run, faces, shape, out, pairs=pairs)
 
 
 if __name__ == "__main__":

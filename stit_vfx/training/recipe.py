@@ -27,34 +27,49 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of everything. Faces are drawn `drawn` px wide; generator and encoder see them at `size`, the
-    reader at its own. `pairs` of faces are drawn for each direction. A run's seed adds to `faces_seed`.
+    """How much of everything. Faces are drawn `drawn` px wide; generator and encoder see them at `size`, then
+    grow to `grown`, and at last learn against a critic; the reader sees them at a size of its own. `pairs` of
+    faces are drawn for each direction. A run's seed adds to `faces_seed`.
     """
 
     drawn: int
     size: int
+    grown: int
     images: int
     held_out: int
     steps: int
+    growing: int
+    sharpening: int
     shape_steps: int
     pairs: int
     reader: ReaderRecipe
     faces_seed: int = 4
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        return self.size, self.grown
+
+    @property
     def config(self) -> GeometryConfig:
         """Small pictures come with narrow networks."""
-        small = self.size < 128
-        return GeometryConfig(self.size, channel_max=32) if small else GeometryConfig(self.size)
+        narrow = {"channel_max": 32, "seen": self.size} if self.size < 128 else {}
+        return GeometryConfig(self.size, **narrow)
+
+    @property
+    def grown_config(self) -> GeometryConfig:
+        return replace(self.config, resolution=self.grown)
 
 
 PRESETS = {
     "smoke": Preset(
         drawn=64,
         size=32,
+        grown=64,
         images=24,
         held_out=8,
         steps=4,
+        growing=3,
+        sharpening=2,
         shape_steps=4,
         pairs=2,
         reader=ReaderRecipe(steps=4, batch=4, size=64),
@@ -62,9 +77,12 @@ PRESETS = {
     "cpu-3h": Preset(
         drawn=256,
         size=128,
+        grown=256,
         images=8000,
         held_out=128,
         steps=4200,
+        growing=3000,
+        sharpening=700,
         shape_steps=6000,
         pairs=96,
         reader=ReaderRecipe(),
@@ -87,14 +105,21 @@ def run_recipe(
     drawn = folder / "faces"
     seed_of_faces = preset.faces_seed + seed
     make_dataset(source, drawn, images=preset.images, size=preset.drawn, seed=seed_of_faces, say=say)
-    make_maps(ShapeModel.load(shape), drawn, size=preset.size, say=say)
-    faces = FaceBatches.load(drawn, held_out=preset.held_out, seed=seed)
-    train(faces, Recipe.plain(preset.steps, seed=seed), folder / "run", config=preset.config, say=say)
-    export_pack(source, folder / "run", faces, shape, folder / "pack", pairs=preset.pairs)
+    small, large = (_faces(drawn, ShapeModel.load(shape), preset, size, seed, say) for size in preset.sizes)
+    plain = Recipe.plain(preset.steps, seed=seed)
+    run = train(small, plain, folder / "run", config=preset.config, say=say)
+    growing = Recipe.growing(preset.growing, preset.sharpening, seed=seed)
+    train(large, growing, folder / "grown", config=preset.grown_config, small=run.average, say=say)
+    export_pack(source, folder / "grown", large, shape, folder / "pack", pairs=preset.pairs)
     reader = replace(preset.reader, seed=seed)
     train_reader(drawn, folder / "reader", reader, held_out=preset.held_out, say=say)
     add_reader(folder / "pack", folder / "reader")
     return folder / "pack"
+
+
+def _faces(drawn: Path, model: ShapeModel, preset: Preset, size: int, seed: int, say: Say) -> FaceBatches:
+    make_maps(model, drawn, size=size, say=say)
+    return FaceBatches.load(drawn, size=size, held_out=preset.held_out, seed=seed)
 
 
 def _train_shape(source: FaceSource, folder: Path, preset: Preset, seed: int) -> Path:
