@@ -21,6 +21,7 @@ from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.raster import Raster, rasterise
+from stit_vfx.shape.teeth import kept
 
 if TYPE_CHECKING:
     from stit_vfx.shape.flow import View
@@ -39,6 +40,7 @@ _ASIDE_CM = 2.0  # from the middle of the jaws: beyond is the inside of a cheek
 _ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
 # A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
 _STRETCH, _OPEN_STRETCH = (1.45, 0.35), 0.8
+_STRAIN_CM = (0.03, 0.08)  # a mouth that opens by so much more than it can be stretched: is; is not at all
 _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of the light away
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
@@ -100,8 +102,16 @@ def between_lips(
         widely = _grown(widely, _LIP_CM * px)
         if seen is not None and not mouth.any():
             widely = _glint(model, before, crop_lin / skin)
-    stretch = _stretch(inside, fitted, float(band.sum()) / max(float(teeth_seen.sum()), 1.0))
-    if seen is not None and stretch < 1:
+    along_lips = fill(flow, parts == SKIN)
+    row = float(band.sum()) / max(float(teeth_seen.sum()), 1.0)
+    stretch = np.full((1, inside.shape[1]), _stretch(inside, fitted, row))
+    teeth = kept(along_lips, mouth, band, skull)
+    if teeth is not None:
+        along_lips = np.where(teeth.here[..., None], teeth.flow, along_lips)
+        skull = np.where(teeth.here[..., None], teeth.upper, skull)
+        least, most = _STRAIN_CM
+        stretch = stretch * (1 - _ramps((teeth.strain / px - least) / (most - least)))
+    if seen is not None and (stretch < 1).any():
         # Where the fitted lips lie on the plate's teeth, they would carry them along.
         near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
         carried = near & (_at_source(widely, flow) > 0.5)
@@ -114,14 +124,13 @@ def between_lips(
     # The dark has no seams of its own: a smooth one hides those of pieces.
     seen_here = (parts == TEETH) & (_at_source(others_seen, exact) > 0.5)
     shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
-    along_lips = fill(flow, parts == SKIN)
     rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
     missing = float((inside & ~shown).sum()) / float(inside.sum())
-    stretch *= _ramp(missing / 0.12)
-    mixed = (1 - stretch) * rigid + stretch * along_lips
+    stretch = stretch * _ramp(missing / 0.12)
+    mixed = rigid + stretch[..., None] * (along_lips - rigid)
     revealed = (1 - stretch) * (inside & ~shown)
     flow = np.where(inside[..., None], mixed, flow)
-    return Between(inside, shown, from_upper, revealed.astype(np.float32), flow)
+    return Between(inside, shown, from_upper, revealed.astype(np.float32), flow.astype(np.float32))
 
 
 def _between_closed(

@@ -37,6 +37,7 @@ _CALM_PX = 5.0
 _SURE = 0.5  # share of the best weight from which on a texel is known
 _RED = 0.05  # log of red over green, against the skin: lips and tongue are redder than this, teeth are not
 _DARKEST, _BRIGHTEST = 0.15, 9.0  # teeth, against the skin
+_GLARE = 4.0  # light over the skin's: what shines more than a tooth has no colour of its own
 _DARK = 0.6  # the back of the mouth, against the skin
 _BAND_GAP_CM = 0.10
 _BRIGHT = 0.12  # of the brightest in a mouth: teeth, though the lip shades them
@@ -154,7 +155,8 @@ def upper_teeth(over_skin: Array, mouth: Array, px_per_cm: float) -> Array:
         return out
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = mouth[box]
-    calm = cv2.GaussianBlur(over_skin[box].astype(np.float32), (0, 0), max(0.5, 0.02 * px_per_cm))
+    calm = np.minimum(over_skin[box], _GLARE).astype(np.float32)
+    calm = cv2.GaussianBlur(calm, (0, 0), max(0.5, 0.02 * px_per_cm))
     luma, red = calm @ LUMA, np.log(np.maximum(calm[..., 0], 1e-3) / np.maximum(calm[..., 1], 1e-3))
     bright = inside & (luma > max(_BRIGHT * np.percentile(luma[inside], 92), _DARKEST / 2)) & (red < _RED)
     gap = max(1, round(_BAND_GAP_CM * px_per_cm))

@@ -5,7 +5,10 @@ both):
 
     expression  {name: amount} added; never beyond the amount, nor 1, and a little more: a smile on a smile is
                 a smile
-    parted      the same, as far as the lips are parted already; a closed mouth keeps its lips together
+    along       {name: amount} added as far as `expression` gets, whatever there is of it already: a jaw drops
+                behind lips that a smile draws up
+    along_parted  the same, as far as the lips are parted already
+    parted      as `expression`, as far as the lips are parted already; a closed mouth keeps its lips together
     closed      the same, as far as they are not
     release     {name: share} what opposes the move is let go by this share
     sealed      share of what would part lips that touch which is taken back
@@ -38,7 +41,20 @@ _CORNERS, _INNER_LIPS = (48, 54), (62, 66)  # landmarks
 _UPPER_INNER, _LOWER_INNER = (61, 62, 63), (67, 66, 65)
 _WIDENING = ("mouthSmile", "mouthStretch", "mouthDimple")
 _KEYS = frozenset(
-    {"expression", "parted", "closed", "release", "sealed", "widest", "down", "pose", "age", "form"}
+    {
+        "expression",
+        "along",
+        "along_parted",
+        "parted",
+        "closed",
+        "release",
+        "sealed",
+        "widest",
+        "down",
+        "pose",
+        "age",
+        "form",
+    }
 )
 _PARTED_CM = (0.30, 0.70)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
 _NARROWEST = 0.04  # share of its width that any mouth may still grow by
@@ -111,6 +127,10 @@ def _expression_change(model: ShapeModel, code: ShapeCode, move: Move, strength:
     change = np.where(amount != 0, np.clip(wanted, low, np.maximum(high, low)), kept) - now
     if "widest" in move:
         change = _not_wider(model, code, change, float(move["widest"]))
+    if "along" in move or "along_parted" in move:
+        own = _vector(model, move["expression"])
+        along = _vector(model, move.get("along", {})) + parted * _vector(model, move.get("along_parted", {}))
+        change = change + float(change @ own) / float(own @ own) * along
     return _sealed(model, code, change, float(move.get("sealed", 0.0)) * (1 - parted))
 
 

@@ -9,18 +9,19 @@ _SMILE = {
     "cheekSquint": 0.55,
     "mouthDimple": 0.35,
     "eyeSquint": 0.25,
+}
+_SMILE_ALONG = {
     # A smile draws the chin's skin up over the bone. Its outline stays: a jaw that drops a little behind lips
     # that stay together keeps it there.
-    "jawOpen": 0.12,
-    "mouthClose": 0.111,
+    "jawOpen": 0.13,
+    "mouthClose": 0.12,
 }
 # Corners rise by more than the middle of the lips, which is drawn flat over the teeth.
 _SMILE_PARTED = {
     "mouthUpperUp": 0.40,
-    "mouthLowerDown": 0.40,
     "mouthShrugUpper": -0.20,
-    "mouthShrugLower": -0.25,
 }
+_SMILE_ALONG_PARTED = {"mouthLowerDown": 0.50, "mouthShrugLower": -0.30}
 _SMILE_CLOSED = {
     "mouthUpperUp": 0.30,
     "mouthPress": 0.05,
@@ -82,6 +83,8 @@ def default_directions() -> list[dict[str, Any]]:
 def _expressions() -> list[dict[str, Any]]:
     smile = {
         "expression": _SMILE,
+        "along": _SMILE_ALONG,
+        "along_parted": _SMILE_ALONG_PARTED,
         "parted": _SMILE_PARTED,
         "closed": _SMILE_CLOSED,
         "sealed": 1.0,

@@ -43,6 +43,17 @@ def test_lips_that_touch_smile_together(model: ShapeModel, face, seed: int, stre
     assert parted.mean() < (before[[61, 62, 63], 1] - before[[67, 66, 65], 1]).mean() + 1e-3
 
 
+def test_a_jaw_that_is_open_already_still_drops_behind_a_smile(model: ShapeModel, face) -> None:
+    drops = []
+    for jaw in (0.0, 0.12):
+        rest = np.zeros(len(model.expressions))
+        rest[model.index("jawOpen")] = jaw
+        before = face(0).but(expression=rest)
+        after = apply_moves(model, before, [(MOVES["smile"], 0.5)])
+        drops.append((after.expression - before.expression)[model.index("jawOpen")])
+    assert drops[1] == pytest.approx(drops[0], rel=0.1)
+
+
 def test_the_built_in_pack_moves_as_the_recipe_says() -> None:
     pack = json.loads((Path(stit_vfx.packs.__file__).parent / "builtin" / "pack.json").read_text())
     assert {name: d["shape"] for name, d in pack["directions"].items()} == MOVES
