@@ -19,7 +19,7 @@ _ENAMEL, _GUM, _DARK = (
     np.array([0.34, 0.13, 0.12]),
     np.array([0.048, 0.0135, 0.0115]),
 )
-_TONGUE = np.array([0.270, 0.098, 0.090])
+_TONGUE = np.array([0.300, 0.110, 0.100])
 _BLUSH = np.array([1.20, 0.91, 0.79])  # light in a mouth has been on red skin before
 # Right edges of the teeth along the arch from the middle, centimetres.
 _UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
@@ -62,7 +62,7 @@ def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
 def _behind(x: Array, below: Array) -> Array:
     """(n, 3) reflectance of what lies behind the teeth: the dark, and a tongue's rounded back in it."""
     dark = np.clip(1 - 0.45 * np.abs(x) / 2.0, 0.3, 1)
-    back = np.exp(-((x / 1.45) ** 2)) * np.clip((below - 0.12 - 0.20 * x**2) / 0.75, 0, 1)
+    back = np.exp(-((x / 1.45) ** 2)) * np.clip((below + 0.55 - 0.30 * x**2) / 0.7, 0, 1)
     furrow = 1 - 0.12 * np.exp(-((x / 0.16) ** 2))
     share = (back * back * (3 - 2 * back) * furrow)[:, None]
     return _DARK * dark[:, None] * (1 - share) + _TONGUE * share
