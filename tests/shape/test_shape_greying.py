@@ -73,3 +73,54 @@ def test_younger_darkens_grey_hair_and_leaves_coloured_hair_alone() -> None:
 def test_greying_follows_the_light_of_the_plate() -> None:
     parts, lin = head((0.06, 0.038, 0.026))
     assert np.allclose(grey(parts, lin, 0.7), grey(parts, 4 * lin, 0.7), atol=1e-4)
+
+
+def painted(label: str, colour: tuple[float, float, float], rows: slice, columns: slice, *, sharp: bool):
+    """The head with brown hair, and a piece of the picture beside or above the face: what it is read as, its
+    colour, and whether it has strands. Returns parts, light, and where the piece is."""
+    parts, lin = head((0.06, 0.038, 0.026))
+    where = np.zeros((SIZE, SIZE), bool)
+    where[rows, columns] = True
+    shares = parts.shares.copy()
+    shares[:, where] = 0
+    shares[LABELS.index(label), where] = 1
+    strands = np.exp(np.random.default_rng(1).normal(0, 0.3, (1, SIZE, 1))) * np.ones((SIZE, 1, 1))
+    lin[where] = (np.array(colour) * (strands if sharp else np.ones_like(strands)))[where]
+    return Parts(shares), lin, where
+
+
+NECK = (slice(60, 90), slice(74, 94))
+
+
+def test_a_blurred_background_beside_the_neck_that_is_read_as_hair_keeps_its_colour() -> None:
+    for colour, sharp in (((0.06, 0.038, 0.026), False), ((0.03, 0.06, 0.09), True)):
+        parts, lin, where = painted("hair", colour, *NECK, sharp=sharp)
+        gain = np.abs(grey(parts, lin, 1.0))
+        assert gain[where].mean() < 0.02 < 0.3 < gain[(parts.of("hair") > 0.5) & ~where].mean()
+
+
+def test_long_hair_of_the_heads_own_colour_turns_grey_to_its_end() -> None:
+    parts, lin, where = painted("hair", (0.06, 0.038, 0.026), *NECK, sharp=True)
+    gain = np.abs(grey(parts, lin, 1.0))
+    assert gain[where].mean() > 0.5 * gain[(parts.of("hair") > 0.5) & ~where].mean()
+
+
+@pytest.mark.parametrize(("colour", "turns"), [((0.06, 0.038, 0.026), True), ((0.05, 0.06, 0.3), False)])
+def test_half_a_fringe_that_is_read_as_a_hat_turns_grey_and_a_blue_hat_does_not(
+    colour: tuple[float, float, float], turns: bool
+) -> None:
+    parts, lin, where = painted("hat", colour, slice(10, 30), slice(40, 60), sharp=True)
+    gain = np.abs(grey(parts, lin, 1.0))[where].mean()
+    assert gain > 0.2 if turns else gain < 0.01
+
+
+def test_a_black_hat_that_is_read_as_hair_stays_black() -> None:
+    parts, lin = head((0.003, 0.003, 0.003))
+    assert np.abs(grey(parts, lin, 1.0))[parts.of("hair") > 0.5].max() < 0.05
+
+
+def test_white_hair_in_warm_light_stays_as_warm_as_the_light() -> None:
+    warm = np.array([1.0, 0.8, 0.66], np.float32)
+    parts, lin = head((0.45, 0.44, 0.43))
+    gain = grey(parts, lin * warm, 1.0)[parts.of("hair") > 0.5]
+    assert np.abs(gain).max() < 0.12
