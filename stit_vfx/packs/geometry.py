@@ -39,6 +39,7 @@ from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.mouth_memory import Look, MouthMemory, look
 from stit_vfx.shape.moves import apply_moves, expression_look
+from stit_vfx.shape.own_hair import own_hair
 from stit_vfx.shape.parts import Parts
 
 CROP_SIZE = 512
@@ -239,7 +240,7 @@ class GeometryModel:
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
         assert self.reader is not None
-        parts = self.reader.parts_at_edges(crop_code)
+        parts = own_hair(self.reader.parts_at_edges(crop_code), crop_code, fields.zones)
         near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture
         greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * near[..., None])
         change = self._layered(fields, Layers.of(greyed, parts, fields.zones), greyed, old, new)

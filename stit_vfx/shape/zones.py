@@ -20,13 +20,15 @@ _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 # The bare skull in the model's axes, centimetres, and how far hair stands off it.
 _EAR, _EAR_CM = np.array([7.4, 1.5, 2.0]), (1.3, 4.0)  # its middle, and half its width and height
 _SKULL_CENTRE, _SKULL, _HAIR_CM = np.array([0.0, 2.5, 0.0]), np.array([7.4, 10.0, 9.5]), 5.0
+_COAT_CM = (1.2, 4.0)  # so near the temples, the crown, hair is nobody else's
 
 
 @dataclass(frozen=True)
 class Zones:
     """In the plate, (S, S) 0..1 each: `beard`, where hair goes with the skin; `frames`, where glasses show if
     there are any; `skull`, where there can be no backdrop; `far`, where there can be no hair nor hat; `face`,
-    on the face: cloth there is before it, elsewhere behind.
+    on the face: cloth there is before it, elsewhere behind; `ears`, where ears are; `scalp`, where hair
+    grows.
     """
 
     beard: Array
@@ -35,6 +37,7 @@ class Zones:
     far: Array
     face: Array
     ears: Array
+    scalp: Array
 
     @classmethod
     def of(cls, place_deg: Array, code: ShapeCode) -> Zones:
@@ -44,8 +47,8 @@ class Zones:
         beard = _ramp(_BEARD_TOP - up) * _ramp(up - _BEARD_END) * _ramp(_BEARD_SIDE - across) * on_face
         bridge = (across < _BRIDGE[0]) & _within(up, _BRIDGE[1])
         cheek = _within(across, _CHEEK[0]) & _within(up, _CHEEK[1])
-        skull, far, ears = _around(code, place_deg.shape[:2])
-        zones = (beard, (bridge | cheek) & on_face, skull, far, on_face, ears)
+        skull, far, ears, scalp = _around(code, place_deg.shape[:2])
+        zones = (beard, (bridge | cheek) & on_face, skull, far, on_face, ears, scalp)
         return cls(*(zone.astype(np.float32) for zone in zones))
 
     def enlarged(self, size: int) -> Zones:
@@ -54,9 +57,9 @@ class Zones:
         return Zones(*large)
 
 
-def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """(S, S) 0..1 each: well within the skull's outline, beyond any hair to its sides or above it, and on the
-    ears.
+def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
+    """(S, S) 0..1 each: well within the skull's outline, beyond any hair to its sides or above it, on the
+    ears, and on the scalp or just off it.
     """
     upright = code.rotation[:2, 1] / max(float(np.linalg.norm(code.rotation[:2, 1])), 1e-6)
     aside = np.array([upright[1], -upright[0]])
@@ -72,7 +75,9 @@ def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array, Arra
     for side in (-1, 1):
         ear = seen - (code.rotation @ (_EAR * [side, 1, 1]))[:2]
         ears = np.maximum(ears, 1 - np.hypot(ear @ aside / _EAR_CM[0], ear @ upright / _EAR_CM[1]))
-    return _step(within / 0.15), _step(beyond / 0.3), _step(ears / 0.3)
+    coat = _COAT_CM[0] + (_COAT_CM[1] - _COAT_CM[0]) * _step(2 * up / high)
+    scalp = _step((1 - np.hypot(across / (wide + coat), up / (high + coat))) / 0.1) * _step(up + 0.5)
+    return _step(within / 0.15), _step(beyond / 0.3), _step(ears / 0.3), scalp
 
 
 def _within(values: Array, limits: tuple[float, float]) -> Array:

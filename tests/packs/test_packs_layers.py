@@ -12,7 +12,7 @@ from stit_vfx.shape.zones import Zones
 SIZE = 160
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
 NOWHERE = np.zeros((SIZE, SIZE), np.float32)
-ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
 STILL = np.zeros((SIZE, SIZE, 2), np.float32)
 UP = STILL.copy()
 UP[..., 1] = 1  # takes from below: what moves goes up
@@ -165,7 +165,7 @@ def test_a_jaw_goes_over_a_collar_and_under_a_hand() -> None:
 def test_an_ear_that_passes_for_backdrop_goes_with_the_face() -> None:
     """By its colour: where the same place shows the wall, the wall stays."""
     ear = (np.hypot(X - 130, Y - 80) < 8).astype(np.float32)
-    zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, ear)
+    zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, ear, NOWHERE)
     bare = picture(with_bar=False)
     eared = np.where(ear[..., None] > 0, SKIN, bare).astype(np.float32)
     shares = [Layers.of(crop, parts(with_bar=False), zones).face for crop in (eared, bare)]
@@ -203,10 +203,9 @@ def test_brows_that_look_like_frames_are_no_glasses() -> None:
     """Frames that do not cross the bridge are not worn: what looks like them moves with the face."""
     crop, shown = picture(), parts(over="glasses")
     bridge = (np.abs(X - 80) < 8) & (np.abs(Y - 100) < 8)
-    elsewhere = Zones(NOWHERE, bridge.astype(np.float32), NOWHERE, NOWHERE, NOWHERE, NOWHERE)
-    across = Zones(
-        NOWHERE, (bar() & (np.abs(X - 80) < 8)).astype(np.float32), NOWHERE, NOWHERE, NOWHERE, NOWHERE
-    )
+    elsewhere = Zones(NOWHERE, bridge.astype(np.float32), NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    crossing = (bar() & (np.abs(X - 80) < 8)).astype(np.float32)
+    across = Zones(NOWHERE, crossing, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
     middle = (np.abs(Y - 80) < 2) & (np.abs(X - 80) < 25)
     sharp = to_edges(shown, crop)
     assert Layers.of(crop, sharp, elsewhere).worn[middle].max() == 0
