@@ -60,17 +60,8 @@ def _own(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     if sample.mean() < _LEAST or (scalp * _small(parts.of("hat"))).sum() > (scalp * hair).sum():
         return np.ones((side, side), np.float32)
     soft = cv2.GaussianBlur(np.clip(crop_code, 0, 1), (0, 0), _SOFT_CM * _CM * side)
-    colour = _features(_small(soft))
-    middle = np.median(colour[sample], 0)
-    spread = 1.48 * np.median(np.abs(colour[sample] - middle), 0) + _OWN
-    away = (colour - middle) / spread
-    away[..., 0] = np.maximum(away[..., 0], -away[..., 0] / _SHADE)
-    far = (away**2).sum(-1)
-    other = 1 - np.exp(-0.5 * np.maximum(far - 2, 0))
     cm = _CM * _SIZE
-    luma = np.ascontiguousarray(colour[..., 0])
-    slope = np.hypot(*(cv2.Sobel(luma, cv2.CV_32F, *d, ksize=3) / 8 * cm for d in ((1, 0), (0, 1))))
-    other = other * (_CALM + (1 - _CALM) * np.clip(slope / _EDGE, 0, 1))
+    other = _other(_features(_small(soft)), sample, cm)
     blurred = 1 - _ramp(_detail(crop_code, parts.of("hair"), sample), *_FOCUS)
     strange = np.maximum(_OTHER * other, _BLURRED * blurred)
     none = 1 - _ramp(hair, *_SURE)
@@ -83,6 +74,18 @@ def _own(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     whole = (_ramp(hair, *_WHOLE) + 1e-3).astype(np.float32)
     own = cv2.GaussianBlur(whole * own, (0, 0), _MIXED_PX) / cv2.GaussianBlur(whole, (0, 0), _MIXED_PX)
     return np.clip(cv2.resize(own, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)
+
+
+def _other(colour: Array, sample: Array, cm: float) -> Array:
+    """(_SIZE, _SIZE) 0..1 how far a colour is none of the sample's, least where it changes gradually."""
+    middle = np.median(colour[sample], 0)
+    spread = 1.48 * np.median(np.abs(colour[sample] - middle), 0) + _OWN
+    away = (colour - middle) / spread
+    away[..., 0] = np.maximum(away[..., 0], -away[..., 0] / _SHADE)
+    other = 1 - np.exp(-0.5 * np.maximum((away**2).sum(-1) - 2, 0))
+    luma = np.ascontiguousarray(colour[..., 0])
+    slope = np.hypot(*(cv2.Sobel(luma, cv2.CV_32F, *d, ksize=3) / 8 * cm for d in ((1, 0), (0, 1))))
+    return np.asarray(other * (_CALM + (1 - _CALM) * np.clip(slope / _EDGE, 0, 1)))
 
 
 def _detail(crop_code: Array, hair: Array, sample: Array) -> Array:
