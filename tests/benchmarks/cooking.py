@@ -30,10 +30,15 @@ class Effort:
     """How much work goes into a shot: a smaller effort is quicker, and a little worse."""
 
     tune_steps: int | None = None
-    stitch: bool = True
+    stitch_clips: bool = True
+    stitch_stills: bool = True
+
+    @property
+    def name(self) -> str:
+        return {FULL: "full", PLAIN: "stills are not stitched", QUICK: "quick"}.get(self, str(self))
 
 
-FULL, QUICK = Effort(), Effort(tune_steps=48, stitch=False)
+FULL, PLAIN, QUICK = Effort(), Effort(stitch_stills=False), Effort(48, False, False)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ class Kitchen:
         from stit_vfx import pipeline
 
         ready, wanted = self._tuned, tuple(frames or self.shot.frames)
-        job = self._job(edits).with_defaults(frames=ready.bench.plate.frames)
+        stitch = self.effort.stitch_clips if len(wanted) > 1 else self.effort.stitch_stills
+        job = self._job(edits, stitch=stitch).with_defaults(frames=ready.bench.plate.frames)
         version = ready.bench.shot.version(job)
         bench = replace(ready.bench, job=job, version=version, frames=wanted, keys={})
         aligned, inverted = ready.aligned, ready.inverted
@@ -120,7 +126,7 @@ class Kitchen:
 
         cancel = Cancel()
         bench = open_bench(
-            self._job({"smile": 0.8}),
+            self._job({"smile": 0.8}, stitch=False),
             out=self.out,
             reporter=Reporter("none", cancel=cancel),
             cancel=cancel,
@@ -155,7 +161,7 @@ class Kitchen:
             ws = torch.from_numpy(np.asarray(code.ws, np.float32))[None]
             return np.asarray(to_code(model.synthesize(ws, maps))[0])
 
-    def _job(self, edits: Mapping[str, float]) -> Job:
+    def _job(self, edits: Mapping[str, float], *, stitch: bool) -> Job:
         tune = {} if self.effort.tune_steps is None else {"steps": self.effort.tune_steps}
         return Job.from_options(
             shot=self.shot.name,
@@ -163,6 +169,6 @@ class Kitchen:
             pack=self.pack,
             edits=[{"direction": name, "strength": strength} for name, strength in edits.items()],
             tune=tune,
-            stitch={"enabled": self.effort.stitch},
+            stitch={"enabled": stitch},
             consent="benchmark",
         )

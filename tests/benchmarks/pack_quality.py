@@ -23,7 +23,7 @@ import click
 import numbers_of as measure
 import numpy as np
 import seen
-from cooking import FULL, QUICK, Cooked, Effort, Kitchen
+from cooking import FULL, PLAIN, QUICK, Cooked, Effort, Kitchen
 from faces import NAMES, portrait
 from report import CLIPS, draw_sheets, name_of, not_monotonic, table_of
 from sheets import difference8, eyes_window, face_window, mouth_window, page
@@ -287,7 +287,7 @@ def write_report(
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "versions": _versions(),
         "pack": {"name": bench.pack, "sha256": load_pack(bench.pack).spec.sha256},
-        "effort": "quick" if bench.effort == QUICK else "full",
+        "effort": bench.effort.name,
         **kinds,
         "not_monotonic": list(not_monotonic(kinds["results"])),
     }
@@ -324,6 +324,7 @@ def _versions() -> dict[str, str]:
 @click.option("--edits", default="", help="which directions; default: all of the pack")
 @click.option("--strengths", default=STRENGTHS, show_default=True)
 @click.option("--clips/--stills", default=True, show_default=True, help="measure clips too, or stills alone")
+@click.option("--plain-stills", is_flag=True, help="stills are not stitched; clips are")
 @click.option("--quick", is_flag=True, help="short tuning and no stitching")
 @click.option("--worker", default="", help="0/2: measure this share, and leave the report to a run without")
 def main(
@@ -335,6 +336,7 @@ def main(
     edits: str,
     strengths: str,
     clips: bool,
+    plain_stills: bool,
     quick: bool,
     worker: str,
 ) -> None:
@@ -343,7 +345,7 @@ def main(
 
     if worker:
         one_thread()
-    bench = Bench(out, pack, QUICK if quick else FULL)
+    bench = Bench(out, pack, QUICK if quick else PLAIN if plain_stills else FULL)
     known = load_pack(pack).directions
     chosen = {n: strengths_of(known[n].range, strengths) for n in (edits.split(",") if edits else known)}
     stations = stations_of(bench, list(filter(None, faces.split(","))), source, heads)

@@ -156,7 +156,7 @@ _RECONSTRUCTION = (
         "tune",
         "1 - SSIM invert",
         "tune",
-        "distance seen by the reader, invert",
+        "seen distance invert",
         "tune",
     ),
 )
