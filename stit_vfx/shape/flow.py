@@ -32,6 +32,7 @@ Array = np.ndarray
 
 _WORK_PX = 512  # fields are smooth: beyond this they are computed small and enlarged
 _FADE_CM = 4.5  # around the head the flow is gone after this
+_RISES_CM, _YIELDS_CM = 0.2, 1.6  # skin that rises so far draws the neck out; so near a collar it gives way
 _BORDER = 0.06  # share of the crop over which everything fades to nothing at its edge
 _SEE_CM = 0.35  # a source point this far behind what the plate shows is hidden there
 _SHOWN = 0.42  # of its area: what the camera saw less of is not turned towards it exactly
@@ -218,10 +219,15 @@ def _skin_flow(
     flow = fill(exact - turn, certain)
     flow *= _reach(after.raster.mask | before.raster.mask, after.code.scale)[..., None]
     flow = np.where(certain[..., None], exact, turn + flow)
-    if not turned:
+    if not whole_head:
         return flow, turn
     cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
-    return over_neck(flow, turn, after.code, certain, cloth)
+    if turned:
+        return over_neck(flow, turn, after.code, certain, cloth)
+    # Skin that drops goes over a neck or a collar; what rises draws the neck out.
+    drawn, _ = over_neck(flow, turn, after.code, certain, cloth, yields_cm=_YIELDS_CM)
+    rises = smoothstep(flow[..., 1:] / (_RISES_CM * after.code.scale))
+    return flow + rises * (drawn - flow), turn
 
 
 def _correspondence(before: View, after: View) -> tuple[Array, Array]:

@@ -19,10 +19,13 @@ Array = np.ndarray
 _SPREAD = 2.5  # a strip that is stretched is so many times as wide as the lip moves
 _HALF = 0.5  # of a mouth's height or width: no strip is wider
 _CALM = 0.02  # of the mouth's width: over so much its edges are smoothed
+_KNOWN_PX = 0.5  # no edge is known better
 _WIDE = 0.12  # of its width: over so much columns are at one
 _FEWEST_PX = 4
 _NO_ROW = 0.35  # of the mouth's height belongs to the skull where no upper teeth show
 _ROOM = 2.2  # what is stretched by a smooth step has to be so many times as wide
+_CROWN = 0.3  # of their height: by so much more the upper teeth may be bared
+_LEFT = 0.15  # of a mouth's height shows what was there, even if both lips pass it
 _TIPS = 0.2  # of the upper teeth's height may be stretched with what is below them
 
 
@@ -77,13 +80,15 @@ def kept(along_lips: Array, mouth: Array, row: Array, skull: Array) -> Kept | No
     y, x = np.mgrid[: len(here), : here.shape[1]].astype(np.float64)
     source_x = _towards_corners(x, x + skull[..., 0], new, old)
     top, bottom = (np.interp(source_x, x[0], edge) for edge in (old.top, old.bottom))
-    source_y = y + skull[..., 1]
     height = np.maximum(new.bottom - new.top, 1.0)
-    up = np.maximum(top - (source_y - y + new.top), 0)
+    ends = np.interp(source_x, x[0], _row_end(row & mouth, old))
+    source_y = y + skull[..., 1]
+    source_y = source_y + _yielding(new, source_y - y, top, bottom, _CROWN * (ends - top))
+    up = np.maximum(top - (source_y - y + new.top) - _KNOWN_PX, 0)
     source_y = source_y + up * (1 - _ramps((y - new.top) / np.clip(_SPREAD * up, 1e-3, _HALF * height)))
     upper = np.stack([source_x - x, source_y - y], -1).astype(np.float32)
-    end = np.clip(_row_end(row, here, new, upper), new.top, new.bottom)
-    down = new.bottom + skull[..., 1] - bottom
+    end = np.clip(ends - (source_y - y), new.top, new.bottom)
+    down = new.bottom + (source_y - y) - bottom
     room, needed = new.bottom - end, _ROOM * np.maximum(down, 0)
     room = np.maximum(room, np.minimum(needed, room + _TIPS * (end - new.top)))
     source_y = source_y - down * _ramps((y - new.bottom + room) / np.maximum(room, 1e-3))
@@ -103,15 +108,26 @@ def _towards_corners(x: Array, there: Array, new: _Columns, old: _Columns) -> Ar
     return np.asarray(there - by * (1 - _ramps((new.right - x) / np.clip(_SPREAD * by, 1e-3, wide))))
 
 
-def _row_end(row: Array, here: Array, new: _Columns, upper: Array) -> Array:
-    """(W,) px: how far down the upper teeth reach."""
-    seen = (_at_source(row, upper) > 0.5) & here
-    there = np.flatnonzero(seen.any(0))
+def _yielding(new: _Columns, teeth: Array, top: Array, bottom: Array, most: Array) -> Array:
+    """(S, S) px by which teeth follow the lips after all: where the upper one would draw back by more than
+    `most` (S, S), and at corners, where both lips may pass all that was between them.
+    """
+    high, low = new.top + teeth, new.bottom + teeth
+    left = _LEFT * np.minimum(bottom - top, low - high)
+    least = np.maximum(top - high - most, top + left - low)
+    by = np.clip(0, least, np.maximum(bottom - left - high, least))
+    return cv2.GaussianBlur(by, (0, 0), sigmaX=max(1.0, _CALM * (new.right - new.left)), sigmaY=1e-3)
+
+
+def _row_end(row: Array, columns: _Columns) -> Array:
+    """(W,) px: how far down the upper teeth reach in the plate."""
+    there = np.flatnonzero(row.any(0))
     if len(there) < _FEWEST_PX:
-        return new.top + _NO_ROW * (new.bottom - new.top)
-    last = len(seen) - 0.5 - seen[::-1].argmax(0)[there]
-    end = np.interp(np.arange(len(new.top)), there, last)
-    return np.asarray(cv2.GaussianBlur(end[None], (0, 0), max(0.7, _CALM * len(there)))[0])
+        return columns.top + _NO_ROW * (columns.bottom - columns.top)
+    last = len(row) - 0.5 - row[::-1].argmax(0)[there]
+    end = np.interp(np.arange(len(columns.top)), there, last)
+    end = cv2.GaussianBlur(end[None], (0, 0), max(0.7, _CALM * len(there)))[0]
+    return np.asarray(np.clip(end, columns.top, columns.bottom))
 
 
 def _largest(mask: Array) -> Array:

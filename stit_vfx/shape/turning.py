@@ -51,11 +51,20 @@ def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array)
     return np.asarray(_within_crop(moved), np.float32)
 
 
-def over_neck(flow: Array, turn: Array, after: ShapeCode, sure: Array, cloth: Array) -> tuple[Array, Array]:
+def over_neck(
+    flow: Array,
+    turn: Array,
+    after: ShapeCode,
+    sure: Array,
+    cloth: Array,
+    *,
+    yields_cm: float = _YIELDS_CM,
+) -> tuple[Array, Array]:
     """The flow of the skin and of what sits on the head, (S, S, 2) px each, with the neck drawn out evenly
     between the jaw, which goes where it goes, and the collar, which stays. Above the jaw nothing changes.
 
-    sure (S, S) bool: firmly on the face; cloth (S, S) 0..1, none where nothing is known of it.
+    sure (S, S) bool: firmly on the face; cloth (S, S) 0..1, none where nothing is known of it. yields_cm: so
+    near a collar the jaw gives way.
     """
     seen = _seen_cm(after, sure.shape)
     above = (seen - (after.rotation @ _CHIN)[:2]) @ _upright(after)
@@ -65,7 +74,7 @@ def over_neck(flow: Array, turn: Array, after: ShapeCode, sure: Array, cloth: Ar
     clothed = lower & (bare < _BESIDE_CM * after.scale)
     # There the jaw gives way, or all of the turn would be drawn out of a few pixels.
     held = np.minimum(bare, cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5))
-    sure = sure & ~(lower & (held < _YIELDS_CM * after.scale))
+    sure = sure & ~(lower & (held < yields_cm * after.scale))
     low = _NECK_CM[1] - _CHIN[1]
     still = ~sure & ((above < low) | edge | clothed)
     one = sure[..., None].astype(np.float32)

@@ -6,6 +6,7 @@ import pytest
 from stit_vfx.shape.code import ShapeCode, rotation_matrix
 from stit_vfx.shape.flow import View, change_fields
 from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.turning import head_flow, over_neck
 from stit_vfx.shape.zones import Zones
 
@@ -162,3 +163,27 @@ def test_the_skull_is_where_the_head_is_and_hair_ends_beside_it() -> None:
     assert zones.far[86, 96 + 40] == 0
     assert zones.far[86, 96 + 80] == 1
     assert zones.far[190, 96] == 0  # long hair may fall
+
+
+def test_a_jaw_that_rises_from_a_collar_draws_no_streaks(model: ShapeModel, face) -> None:
+    """Skin between them is drawn out to five times its length at most, and the collar stays."""
+    before, after = (face(seed=1).but(expression=amounts(model, jawOpen=a)) for a in (0.6, 0.1))
+    chin = before.project(model.marks(before))[8, 1]
+    collar = int(chin + 0.4 * before.scale)
+    labels = np.full((SIZE, SIZE), LABELS.index("skin"))
+    labels[collar:] = LABELS.index("cloth")
+    quad = np.array([[-0.5, -0.5], [-0.5, SIZE - 0.5], [SIZE - 0.5, SIZE - 0.5], [SIZE - 0.5, -0.5]])
+    seen = Parts.from_labels(labels)
+    fields = change_fields(model, before, after, quad=quad, crop_lin=SKIN_COLOUR, whole_head=True, seen=seen)
+    face_px = slice(int(chin) - 8, collar), slice(SIZE // 2 - 15, SIZE // 2 + 15)
+    assert fields.flow[..., 1].max() > 3
+    assert np.abs(fields.flow[collar : collar + 3]).max() < 0.5
+    assert stretch(fields.flow)[face_px].min() > 0.2
+
+
+def amounts(model: ShapeModel, **expression: float) -> np.ndarray:
+    """(E,) of a code."""
+    out = np.zeros(len(model.expressions))
+    for name, amount in expression.items():
+        out[model.index(name)] = amount
+    return out
