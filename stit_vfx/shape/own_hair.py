@@ -25,11 +25,11 @@ _OWN = np.array([0.16, 0.035, 0.045])  # code: brightness, red and blue over gre
 _SHADE = 3.0  # hair in the shade may be so much further off
 _EDGE = 0.16  # code per centimetre
 _FINE, _AROUND_CM, _FOCUS = 0.003, 0.6, (0.2, 0.6)  # of the side; detail in shares of the scalp's: blurred
-_WHOLE, _MIXED_PX = (0.6, 0.95), 1.3  # share of hair, and reach on the grid
+_WHOLE, _MIXED_PX = (0.7, 1.0), 1.5  # share of hair, and reach on the grid
 _EDGES, _UNTOLD = 0.008, 0.03  # of the side: so near another label; share of hair that tells nothing
 # Price per centimetre: of backdrop; over skin, behind which hair falls; of what is blurred; of another
 # colour, and the share of that which has to be paid where it changes gradually.
-_BARE, _OVER, _BLURRED, _OTHER, _CALM = 4.0, 0.12, 3.0, 0.9, 0.25
+_BARE, _OVER, _BLURRED, _OTHER, _CALM = 4.0, 0.12, 9.0, 0.9, 0.25
 _NEAR, _FAR = 0.8, 1.6  # at these prices it is its own, it is not
 _HEAD = ("skin", "neck", "brow", "eye", "glasses", "hat")
 
