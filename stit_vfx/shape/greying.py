@@ -76,17 +76,16 @@ def _darker_than_skin(luma: Array, level: float) -> Array:
 def _hair(parts: Parts, safe: Array, level: float) -> Array:
     """(S, S) 0..1: the person's own hair that light falls on.
 
-    What is read as hair beside the head must have the colour of what grows on top of it and be as sharp:
-    else it is somebody else's, or a dark window. What is read as a hat and has both is hair, too: half a
-    fringe may be.
+    What is read as hair beside the head must have the colour of what grows on top of it and be as sharp.
+    `shape.own_hair` has taken the backdrop out before, but for a rim beside the jaw, where beards grow: that
+    moves unseen, and would grey. What is read as a hat and has both is hair, too: half a fringe may be.
     """
     hair, over = parts.of("hair"), _over(parts)
     sample = hair * over > 0.8
     if sample.sum() > 0.002 * sample.size:
-        alike = _alike(_colour(safe, hair + parts.of("hat")), sample) * _as_sharp(
-            np.log(safe @ LUMA), hair, sample
-        )
-        hair = hair * (over + (1 - over) * alike) + parts.of("hat") * alike
+        hat, sharp = parts.of("hat"), _as_sharp(np.log(safe @ LUMA), hair, sample)
+        alike = _alike(_colour(safe, hair + hat), sample) * sharp
+        hair = hair * (over + (1 - over) * alike) + hat * alike
     hair = _ramp(hair, *_SURE)
     return np.asarray(hair * _lit(safe @ LUMA, hair, level), np.float32)
 
