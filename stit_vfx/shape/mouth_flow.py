@@ -40,6 +40,7 @@ _ASIDE_CM = 2.0  # from the middle of the jaws: beyond is the inside of a cheek
 _ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
 # A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
 _STRETCH, _OPEN_STRETCH = (1.45, 0.35), 0.8
+_FEWEST, _GLINT_GAIN = 20, 2.5
 _STRAIN_CM = (0.03, 0.08)  # a mouth that opens by so much more than it can be stretched: is; is not at all
 _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of the light away
 _SHADED = 0.62
@@ -173,6 +174,9 @@ def mouth_picture(
         hidden[:, None], _behind_teeth(model, after, raster, light), paint(model, raster, part, light=light)
     )
     shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
+    if skin is not None and not between.shown.any():
+        glint = crop_lin[_glint(model, before, crop_lin / skin)]
+        painted = _as_glinting(painted, shade, part == TEETH, glint)
     shown, here = raster.read_image(between.shown), raster.read_image(warped_lin) / shade
     no_tooth = shown & ~raster.read_image(_grown(between.upper, _TIP_CM * px))
     for each, seen_here, most in ((TEETH, shown, 4.0), (MOUTH, no_tooth, _DARK_GAIN)):
@@ -288,6 +292,20 @@ def _matched(painted: Array, own: Array, both: Array, *, most: float) -> Array:
         return painted
     gain = np.median(own[both], 0) / np.maximum(np.median(painted[both], 0), 1e-4)
     return (painted * np.clip(gain, 1 / most, most)).astype(np.float32)
+
+
+def _as_glinting(painted: Array, shade: Array, teeth: Array, glint: Array) -> Array:
+    """Painted pixels (n, 3), `teeth` (n,) of them in the colour, in the shade (n, 1) of parting lips,
+    of what glints between them in the plate, (m, 3).
+    """
+    if teeth.sum() < _FEWEST or len(glint) < _FEWEST:
+        return painted
+    ours, theirs = (
+        each[each @ LUMA >= np.percentile(each @ LUMA, 85)].mean(0)
+        for each in ((painted * shade)[teeth], glint)
+    )
+    gain = np.clip(theirs / np.maximum(ours, 1e-4), 1, _GLINT_GAIN).astype(np.float32)
+    return np.where(teeth[:, None], painted * gain, painted)
 
 
 def _lip_shadow(inside: Array, px_per_cm: float) -> Array:

@@ -8,6 +8,7 @@ from stit_vfx.shape.flow import View, change_fields
 from stit_vfx.shape.grain import blur_px, grain_like
 from stit_vfx.shape.model import MOUTH, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
+from stit_vfx.shape.mouth_flow import _as_glinting
 from stit_vfx.shape.mouth_memory import (
     BACK,
     LOWER,
@@ -235,3 +236,12 @@ def test_blur_is_measured(sigma) -> None:
     step[:, SIZE // 2 :] = 0.6
     soft = cv2.GaussianBlur(step, (0, 0), sigma)
     assert abs(blur_px(soft, np.ones((SIZE, SIZE), bool)) - sigma) < 0.35
+
+
+@pytest.mark.parametrize("level", [0.3, 0.6])
+def test_painted_teeth_are_as_bright_as_those_that_glint_in_the_plate(level: float) -> None:
+    teeth = np.arange(100) < 60
+    painted = np.full((100, 3), 0.3, np.float32)
+    out = _as_glinting(painted, np.full((100, 1), 0.5), teeth, np.full((40, 3), level, np.float32))
+    assert np.allclose(0.5 * out[teeth], min(level, 2.5 * 0.15))
+    assert np.array_equal(out[~teeth], painted[~teeth])
