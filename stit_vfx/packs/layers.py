@@ -75,7 +75,8 @@ class Layers:
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         spilt = _grown(1 - behind, spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
-        wall = _mixed(crop_code, 1 - spilt, backdrop(crop_code, 1 - spilt, near))
+        # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
+        wall = _mixed(crop_code, 1 - spilt, backdrop(crop_code, (1 - spilt) * (1 - zones.ears), near))
         skin = fill(crop_code, _sure(face * (1 - hidden)))
         bare = covers[..., None] * skin + (1 - covers)[..., None] * wall
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))

@@ -20,6 +20,7 @@ _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 # The bare skull in the model's axes, centimetres, and how far hair stands off it.
 _EAR, _EAR_CM = np.array([7.4, 1.5, 2.0]), (1.3, 4.0)  # its middle, and half its width and height
 _SKULL_CENTRE, _SKULL, _HAIR_CM = np.array([0.0, 2.5, 0.0]), np.array([7.4, 10.0, 9.5]), 5.0
+_EARS_CM = 2.0  # below the skull's middle: so far ears are in its outline
 _COAT_CM = (1.2, 4.0)  # so near the temples, the crown, hair is nobody else's
 
 
@@ -77,7 +78,8 @@ def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array, Arra
         ears = np.maximum(ears, 1 - np.hypot(ear @ aside / _EAR_CM[0], ear @ upright / _EAR_CM[1]))
     coat = _COAT_CM[0] + (_COAT_CM[1] - _COAT_CM[0]) * _step(2 * up / high)
     scalp = _step((1 - np.hypot(across / (wide + coat), up / (high + coat))) / 0.1) * _step(up + 0.5)
-    return _step(within / 0.15), _step(beyond / 0.3), _step(ears / 0.3), scalp
+    above = _step(1 + up / _EARS_CM)  # beside a jaw, below the ears, one sees the backdrop
+    return _step(within / 0.15) * above, _step(beyond / 0.3), _step(ears / 0.3), scalp
 
 
 def _within(values: Array, limits: tuple[float, float]) -> Array:

@@ -174,6 +174,18 @@ def test_an_ear_that_passes_for_backdrop_goes_with_the_face() -> None:
     assert shares[1][inside].max() < 0.05
 
 
+def test_half_an_ear_that_passes_for_backdrop_is_not_mirrored() -> None:
+    """A rim of light beside the head: what the head uncovers there is wall."""
+    ear = (np.hypot((X - 132) / 1.0, (Y - 80) / 2) < 10).astype(np.float32)
+    glow = np.where((ear > 0)[..., None], 0.95, picture(with_bar=False)).astype(np.float32)
+    uncovered = (X > 113) & (X < 119) & (np.abs(Y - 80) < 8)
+    walls = []
+    for where in (ear, NOWHERE):
+        zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, where, NOWHERE)
+        walls.append(Layers.of(glow, parts(with_bar=False), zones).backdrop[uncovered].mean())
+    assert walls[0] < 0.6 < walls[1]
+
+
 def test_results_are_smooth_in_the_mattes() -> None:
     """Mattes that tremble by a few hundredths move no pixel by more: no threshold flickers."""
     crop, flow = picture(), growing(0.06)
