@@ -21,6 +21,7 @@ _LASH_CM = (0.18, 0.30)  # skin that goes rigidly with the upper, the lower rim
 _SLIT_CM = 0.1
 _WAY, _WAY_CM = 0.70, 0.62  # a lid that came so far of the opening, but no more than so far, has closed it
 _SLOWLY = 1.2  # so that half the way leaves half an eye
+_AN_EYE_CM = (0.25, 0.45)  # between the rims as they are taken to lie, margins and lashes in: closed, open
 _INSET_CM = 0.10  # the plate's eyeball is certain only this far inside the rims
 _WIDEST, _WIDEST_CM = 0.22, 0.05  # no eye opens further than by so much of its opening, and so many cm
 _SLIVER_CM = 0.06  # less than that of an eye is closed
@@ -145,7 +146,7 @@ def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_pe
     nearer = np.abs(away) < np.abs(out.rim_cm[rows, cols])
     out.rim_cm[rows, cols] = np.where(nearer, away, out.rim_cm[rows, cols])
     ends, over = _TAPER
-    lashes = _ramp((ends - np.abs(columns.along)) / over) * columns.weight
+    lashes = _ramp((ends - np.abs(columns.along)) / over) * columns.weight * _was_open(columns, px_per_cm)
     out.shut[rows, cols] = np.where(nearer, 1 - open_, out.shut[rows, cols])
     out.lashes[rows, cols] = np.where(nearer, lashes, out.lashes[rows, cols])
     middle = float((x[0] * columns.arch).sum() / (columns.arch.sum() + 1e-6))
@@ -163,6 +164,13 @@ def _openness(columns: Columns, px_per_cm: float) -> float:
     before, after = (float((columns.arch * gap).sum()) / total for gap in gaps)
     whole = min(_WAY * max(before, _SLIT_CM), _WAY_CM)
     return 1 - float(np.clip((before - after) / whole, 0, 1)) ** _SLOWLY
+
+
+def _was_open(columns: Columns, px_per_cm: float) -> float:
+    """0..1: whether the plate shows an eye at all. A closed one has lashes of its own."""
+    gap = float((columns.lower[0] - columns.upper[0])[:, 1].max()) / px_per_cm
+    none, one = _AN_EYE_CM
+    return float(_ramp((gap - none) / (one - none)))
 
 
 def _rim(columns: Columns, open_: float, px_per_cm: float) -> tuple[Array, Array]:

@@ -173,3 +173,12 @@ def test_nothing_moves_where_nothing_changes() -> None:
     still = lids_of(curves())
     assert np.abs(still.flow).max() < 1e-4
     assert not still.cover.any()
+
+
+def test_an_eye_that_is_closed_in_the_plate_gets_no_second_lashes() -> None:
+    closed = curves(BOTTOM - 0.05 * PX_PER_CM)
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    for before, most in ((closed, 0.0), (curves(), -1.0)):
+        shut = lids(still, still, before, curves(BOTTOM + 6), px_per_cm=PX_PER_CM)
+        assert lash_light(shut, px_per_cm=PX_PER_CM, soft_px=0.5).min() <= most
+    assert not lids(still, still, closed, curves(BOTTOM + 6), px_per_cm=PX_PER_CM).lashes.any()
