@@ -39,7 +39,7 @@ _ROUNDED = 1.06  # half the width of the arch in which rims end, in half eyes
 _LASHES_CM, _ABOVE_CM, _DARK, _BAG_CM = 0.35, 0.7, (0.45, 1.0), 0.45
 _THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.75, 0.12, 0.4, 0.25
 _LEAST_SKIN = (
-    0.5,
+    0.15,
     0.9,
 )  # share of the way from lashes to the curve that stretches at least: mid-eye, corners
 _SHORT_BROW = 1.42  # in half eyes: so far from the middle a brow is looked for

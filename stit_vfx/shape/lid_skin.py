@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import blur_px
 from stit_vfx.shape.lids import Lids
@@ -22,6 +23,8 @@ _RANGE = (1e-3, 1.2)  # linear light of skin: beyond it there are highlights, wh
 _GRAIN_CM, _LIGHT_CM = 0.06, 0.30  # what is finer is grain; what is wider is light
 _BAG_CM, _ANYWHERE = (0.15, 0.9), 0.02  # skin below the rim that tells a lid's light; weight of other skin
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
+_UNFOLDS_CM, _UNFOLDED_CM = 0.07, 0.10  # how soft unfolded skin's edge is, and its light
+_UNFOLDED_SHADE, _DEEPEST_CODE, _LEAST_CODE = 0.28, 0.5, 0.02  # share of the socket's shadow that it has
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
 _DEEPEST = 0.9  # of log light: darker is the hair of a brow
@@ -56,7 +59,7 @@ def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, cro
     """Lids over a crop (S, S, 3) linear light. `eyeball` (S, S) bool: seen after the edit; `shown` (S, S)
     0..1: skin of the plate.
     """
-    if not lids.cover.any():
+    if not (lids.cover.any() or lids.unfolded.any()):
         return ClosingLids(lids.cover, crop_lin, np.zeros_like(lids.cover))
     px_per_cm = surface.px_per_cm
     near = (eyeball | around_eyes(surface.place_px)).astype(np.float32)
@@ -66,8 +69,12 @@ def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, cro
     bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
     soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
     lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
-    lin = lid_skin(lids, crop_lin, bare, px_per_cm=px_per_cm) * np.exp(lash)[..., None]
-    return ClosingLids(lids.cover * near, lin.astype(np.float32), lash.astype(np.float32))
+    lin = lid_skin(lids, crop_lin, bare, px_per_cm=px_per_cm)
+    above = unfolded_skin(lids, crop_lin, bare, px_per_cm=px_per_cm)
+    unfolded = cv2.GaussianBlur(lids.unfolded, (0, 0), max(0.6, _UNFOLDS_CM * px_per_cm))
+    lin = (above + lids.cover[..., None] * (lin - above)) * np.exp(lash)[..., None]
+    cover = np.maximum(lids.cover, unfolded) * near
+    return ClosingLids(cover.astype(np.float32), lin.astype(np.float32), lash.astype(np.float32))
 
 
 def bare_skin(crop_lin: Array, likely: Array, shown: Array) -> Array:
@@ -99,13 +106,35 @@ def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> A
     middle = _ramp(lids.down / down) * _ramp((lids.lashes - _CORNER) / (1 - _CORNER))
     shaded = (most + (least - most) * middle)[..., None]
     light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
-    grain = log - _mean_within(log, known, _GRAIN_CM * px_per_cm)
-    most = _MOST_GRAIN * float(np.median(np.abs(grain[known > 0.9]))) if (known > 0.9).any() else 0.0
-    grain = np.clip(grain, -most, most)
-    grain = _taken(grain * known[..., None], lids.flow)
+    grain = _taken(_grain(log, known, px_per_cm), lids.flow)
     tint = np.log(_TINT) * _ramp(lids.down / 0.6)[..., None]
     form = _form(lids.down) - _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2 * _ramp(lids.down / 0.5)
     return np.exp(light + tint + form[..., None] + grain).astype(np.float32)
+
+
+def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> Array:
+    """(S, S, 3) linear light: the skin between a lid and its risen brow where `lids.unfolded` is.
+
+    The light is that of the skin that is drawn out, without the hair in it; the grain is that of other skin.
+    Reckoned in code: a channel that a camera clipped would stand out as soon as the others are shaded.
+    """
+    log = np.log(np.maximum(shoulder_encode(crop_lin), _LEAST_CODE)).astype(np.float32)
+    known = (_ramp((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
+    if not known.any():
+        return crop_lin
+    light = _mean_within(fill(log, known), known + 0.05, _UNFOLDED_CM * px_per_cm)
+    socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
+    light = light + _UNFOLDED_SHADE * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0)[..., None]
+    light = cv2.GaussianBlur(_taken(light, lids.flow), (0, 0), max(0.8, _UNFOLDED_CM * px_per_cm))
+    grain = _taken(_grain(log, known, px_per_cm), lids.lent)
+    return shoulder_decode(np.exp(np.minimum(light + grain, log.max()))).astype(np.float32)
+
+
+def _grain(log: Array, known: Array, px_per_cm: float) -> Array:
+    """(S, S, 3) log light of what is fine in skin, and 0 where there is none."""
+    grain = log - _mean_within(log, known, _GRAIN_CM * px_per_cm)
+    most = _MOST_GRAIN * float(np.median(np.abs(grain[known > 0.9]))) if (known > 0.9).any() else 0.0
+    return np.asarray(np.clip(grain, -most, most) * known[..., None])
 
 
 def lash_light(lids: Lids, *, px_per_cm: float, soft_px: float) -> Array:

@@ -35,6 +35,7 @@ _SKIN_ABOVE_CM, _FOLD_CM = 0.16, 0.45  # new skin covers the old lashes; over th
 _BELOW_BROW = 0.55  # of the way up to the brow's hair: no further
 _WHOLLY = 0.98  # share of new skin from which on nothing of the old shows through
 _SIDES_CM = 0.10
+_DRAWN_OUT = (0.15, 0.45)  # 1 - 1 / stretch: from here on skin is new in part, from here on wholly
 _TAPER = (1.12, 0.62)  # in half eyes: where lashes end, and over how much they grow fewer
 _CORNER_CM = 0.16  # an opening smaller than that is a corner
 _LASHES_CM = 0.14  # lashes of the plate reach so far up from its rim
@@ -45,7 +46,9 @@ _DONOR_CM = 0.45  # the skin below the eye that lends its grain begins this far 
 class Lids:
     """`flow` (S, S, 2) crop px, in which new lid takes its grain from the skin below the eye.
 
-    `cover` (S, S) 0..1: new lid. `down` (S, S): 0 at its fold, 1 at its rim. `rim_cm` (S, S): how far below
+    `cover` (S, S) 0..1: new lid. `unfolded` (S, S) 0..1: skin that a rising brow draws out of the little
+    there is above the lid, and `lent` (S, S, 2) crop px, where its grain comes from. `down` (S, S): 0 at the
+    fold of a new lid, 1 at its rim. `rim_cm` (S, S): how far below
     the rim a pixel is; `along_cm`: how far to the right of the eye's middle. `shut` (S, S) 0..1: how far the
     eye has closed; `lashes`: how many grow on its rim, ever fewer towards the corners. `eyes` (S, S) bool:
     eyes and lashes of the plate, which are no skin.
@@ -53,6 +56,8 @@ class Lids:
 
     flow: Array
     cover: Array
+    unfolded: Array
+    lent: Array
     down: Array
     rim_cm: Array
     along_cm: Array
@@ -81,6 +86,8 @@ def lids(
     out = Lids(
         flow.copy(),
         np.zeros(size, np.float32),
+        np.zeros(size, np.float32),
+        np.zeros_like(flow),
         np.zeros(size, np.float32),
         np.full(size, 9.0, np.float32),
         np.zeros(size, np.float32),
@@ -141,6 +148,9 @@ def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_pe
     lent = _donor(x, y, columns, rim, px_per_cm) - here
     out.flow[rows, cols] = np.where(cover[..., None] > _WHOLLY, lent, flow).astype(out.flow.dtype)
     out.cover[rows, cols] = np.maximum(out.cover[rows, cols], cover)
+    unfolded = np.where(is_above & covered, _unfolded(above) * columns.weight, 0)
+    out.lent[rows, cols] = np.where(unfolded[..., None] > 0, lent, out.lent[rows, cols])
+    out.unfolded[rows, cols] = np.maximum(out.unfolded[rows, cols], unfolded)
     out.down[rows, cols] = np.where(cover > 0, down, out.down[rows, cols])
     away = (y - rim) / px_per_cm
     nearer = np.abs(away) < np.abs(out.rim_cm[rows, cols])
@@ -223,6 +233,14 @@ def _cover(
     cover = cv2.GaussianBlur((_ramp(3 * there) * top).astype(np.float32), (0, 0), soft_px)
     cover = amount * _ramp(1.12 * cover) * np.clip(rim - y + 0.5, 0, 1)
     return cover, np.clip((y - begin + soft) / np.maximum(rim - begin + soft, 1.0), 0, 1)
+
+
+def _unfolded(source: Array) -> Array:
+    """(rows, columns) 0..1 by how far a lid's skin is stretched: drawn out to stripes it is no skin."""
+    rows = source[..., 1]
+    drawn = 1 - np.diff(rows, axis=0, prepend=rows[:1] - 1)
+    low, high = _DRAWN_OUT
+    return _ramp((drawn - low) / (high - low))
 
 
 def _donor(x: Array, y: Array, columns: Columns, rim: Array, px_per_cm: float) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stit_vfx.shape.lid_columns import POINTS
-from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_skin
+from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_skin, unfolded_skin
 from stit_vfx.shape.lids import Lids, lids
 
 SIZE, PX_PER_CM = 160, 20.0
@@ -169,10 +169,42 @@ def test_a_brow_that_rises_is_carried_whole_and_the_skin_below_it_stretches() ->
     assert np.diff(np.arange(SIZE) + flow[:, 40, 1])[48 : int(TOP)].min() > 0.1
 
 
+def brow_raised(luma: np.ndarray) -> Lids:
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    return lids(still, still, curves(), curves(raised=14.0), px_per_cm=PX_PER_CM, luma=luma)
+
+
+def test_skin_is_new_where_a_rising_brow_draws_it_out_and_nowhere_else() -> None:
+    luma = np.zeros((SIZE, SIZE))
+    luma[44:58] = -2.0
+    raised = brow_raised(luma)
+    drawn = np.diff(np.arange(SIZE) + raised.flow[:, 40, 1])
+    assert raised.unfolded[48:60, 40].max() > 0.95
+    assert (drawn[raised.unfolded[:-1, 40] > 0.9] < 0.7).all()
+    assert not raised.unfolded[:42, 40].any()  # the brow
+    assert not raised.unfolded[int(TOP) :, 40].any()  # the eye
+    assert not lids_of(curves(BOTTOM - 1)).unfolded.any()
+
+
+def test_unfolded_skin_has_no_hair_in_it_and_the_colour_of_skin(plate: np.ndarray) -> None:
+    plate[SHADOW] = SKIN
+    plate[44:58] = np.where(np.arange(SIZE) % 6 < 3, 0.02, 0.3)[
+        None, :, None
+    ]  # hairs that stripes are made of
+    raised = brow_raised(np.log(plate @ [0.27, 0.67, 0.06]))
+    likely = (np.abs(plate[..., 0] - SKIN[0]) < 0.1).astype(np.float32)
+    bare = bare_skin(plate, likely, np.ones((SIZE, SIZE), np.float32))
+    new = unfolded_skin(raised, plate, bare, px_per_cm=PX_PER_CM)[raised.unfolded > 0.9]
+    assert (new.max(0) / new.min(0)).max() < 2.0  # 15 in the hair
+    np.testing.assert_allclose(new.mean(0) / new.mean(), SKIN / SKIN.mean(), rtol=0.15)
+    assert 0.6 * SKIN.mean() < new.mean() < 1.1 * SKIN.mean()
+
+
 def test_nothing_moves_where_nothing_changes() -> None:
     still = lids_of(curves())
     assert np.abs(still.flow).max() < 1e-4
     assert not still.cover.any()
+    assert not still.unfolded.any()
 
 
 def test_an_eye_that_is_closed_in_the_plate_gets_no_second_lashes() -> None:
