@@ -18,6 +18,7 @@ from stit_vfx.plate.composite import sample_within
 from stit_vfx.plate.warp import sample
 from stit_vfx.shape.backdrop import backdrop
 from stit_vfx.shape.fill import fill
+from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.zones import Zones
 
@@ -30,6 +31,7 @@ _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have ru
 _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
 _JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
 _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
+_FIRMLY = 0.9  # skin that is no less than that tells the grain
 _SEEN = 0.3  # skin hidden by less is seen
 _STEPS = 10  # in which the way to what hides skin is searched
 _FRAMES = 3.0  # glasses this much surer than hair are glasses
@@ -37,7 +39,8 @@ _SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: fro
 _EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
-_THIN = 1.7  # frames are thinner than the reader's pixels: where it half sees one, there is one
+# Frames are thinner than the reader sees: where it half sees one, there is one. Dark ones pass for brows too.
+_THIN, _THIN_DARK, _DARK_FRAMES = 1.7, 5.0, (0.3, 0.6)
 _FRAMES_SEEN = (0.02, 0.12)  # mean share of frames where they cross the bridge and the cheeks
 
 
@@ -77,7 +80,9 @@ class Layers:
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
         # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
         wall = _mixed(crop_code, 1 - spilt, backdrop(crop_code, (1 - spilt) * (1 - zones.ears), near))
-        skin = fill(crop_code, _sure(face * (1 - hidden)))
+        bare_face = face * (1 - hidden)
+        skin = fill(crop_code, _sure(bare_face))
+        skin = skin + grain_like(crop_code, bare_face > _FIRMLY, skin)
         bare = covers[..., None] * skin + (1 - covers)[..., None] * wall
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
         clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
@@ -175,7 +180,7 @@ def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
     are_worn = _are_worn(parts.of("glasses"), zones.frames)
     # Glints of a lens over an eye are no frame: a lid that closes must not leave the iris standing in them.
-    frames = np.clip(_THIN * (parts.of("glasses") - parts.of("eye")), 0, 1) * are_worn
+    frames = np.clip(_thin(crop_code, parts) * (parts.of("glasses") - parts.of("eye")), 0, 1) * are_worn
     beard = parts.of("hair") * zones.beard
     face = (parts.of(*_FACE) + parts.of("glasses") * (1 - are_worn)) * (1 - frames) + beard
     worn = frames + parts.of("hair", "hat") - beard
@@ -187,6 +192,14 @@ def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     shares = [face + ears, behind, worn, parts.of(*_STANDING)]
     fine = _smooth((np.stack(shares, -1) - _DOUBT) / (1 - 2 * _DOUBT))
     return np.asarray(fine / np.maximum(fine.sum(2, keepdims=True), 1e-6))
+
+
+def _thin(crop_code: Array, parts: Parts) -> Array:
+    """(S, S) how much surer than the reader one may be of frames: surest where they are darker than skin."""
+    skin = fill(crop_code, _sure(parts.of("skin")))
+    dark = 1 - _ratio(crop_code.mean(2), skin.mean(2))
+    low, high = _DARK_FRAMES
+    return _THIN + (_THIN_DARK - _THIN) * _smooth((dark - low) / (high - low))
 
 
 def _are_worn(glasses: Array, where: Array) -> float:

@@ -24,6 +24,7 @@ _GRAIN_CM, _LIGHT_CM = 0.06, 0.30  # what is finer is grain; what is wider is li
 _BAG_CM, _ANYWHERE = (0.15, 0.9), 0.02  # skin below the rim that tells a lid's light; weight of other skin
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
 _UNFOLDS_CM, _UNFOLDED_CM = 0.07, 0.10  # how soft unfolded skin's edge is, and its light
+_FOREHEAD_CM = 2.2  # above a brow there is skin again
 _UNFOLDED_SHADE, _DEEPEST_CODE, _LEAST_CODE = 0.28, 0.5, 0.02  # share of the socket's shadow that it has
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
@@ -106,7 +107,7 @@ def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> A
     middle = _ramp(lids.down / down) * _ramp((lids.lashes - _CORNER) / (1 - _CORNER))
     shaded = (most + (least - most) * middle)[..., None]
     light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
-    grain = _taken(_grain(log, known, px_per_cm), lids.flow)
+    grain = _taken(_grain(log, known, _GRAIN_CM * px_per_cm), lids.flow)
     tint = np.log(_TINT) * _ramp(lids.down / 0.6)[..., None]
     form = _form(lids.down) - _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2 * _ramp(lids.down / 0.5)
     return np.exp(light + tint + form[..., None] + grain).astype(np.float32)
@@ -126,13 +127,15 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
     light = light + _UNFOLDED_SHADE * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0)[..., None]
     light = cv2.GaussianBlur(_taken(light, lids.flow), (0, 0), max(0.8, _UNFOLDED_CM * px_per_cm))
-    grain = _taken(_grain(log, known, px_per_cm), lids.lent)
+    fine, forehead = _grain(log, known, _GRAIN_CM * px_per_cm), np.float32([0, -_FOREHEAD_CM * px_per_cm])
+    hidden = 1 - _taken(known, lids.lent)[..., None]  # behind glasses there is none to lend below the eye
+    grain = _taken(fine, lids.lent) + hidden * _taken(fine, lids.flow * 0 + forehead)
     return shoulder_decode(np.exp(np.minimum(light + grain, log.max()))).astype(np.float32)
 
 
-def _grain(log: Array, known: Array, px_per_cm: float) -> Array:
-    """(S, S, 3) log light of what is fine in skin, and 0 where there is none."""
-    grain = log - _mean_within(log, known, _GRAIN_CM * px_per_cm)
+def _grain(log: Array, known: Array, sigma: float) -> Array:
+    """(S, S, 3) log light of what is finer than `sigma` px in skin, and 0 where there is none."""
+    grain = log - _mean_within(log, known, sigma)
     most = _MOST_GRAIN * float(np.median(np.abs(grain[known > 0.9]))) if (known > 0.9).any() else 0.0
     return np.asarray(np.clip(grain, -most, most) * known[..., None])
 

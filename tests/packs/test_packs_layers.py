@@ -224,6 +224,32 @@ def test_brows_that_look_like_frames_are_no_glasses() -> None:
     assert Layers.of(crop, sharp, across).worn[middle].min() > 0.95
 
 
+def half_seen(over: str, share: float) -> Parts:
+    """The bar, of which a network is sure by no more than a share; it takes the rest for a brow."""
+    hard = np.stack([(shares > 0.5).astype(np.float32) for shares in parts(over=over).shares])
+    there = hard[LABELS.index(over)]
+    hard[LABELS.index(over)], hard[LABELS.index("brow")] = share * there, (1 - share) * there
+    return Parts(hard)
+
+
+def test_dark_frames_that_are_half_taken_for_brows_stay_where_they_are() -> None:
+    crop, across = picture(), np.zeros((SIZE, SIZE), np.float32)
+    across[bar() & (np.abs(X - 80) < 8)] = 1
+    zones = Zones(NOWHERE, across, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    middle, shown = (np.abs(Y - 80) < 2) & (np.abs(X - 80) < 25), half_seen("glasses", 0.25)
+    assert Layers.of(crop, shown, zones).worn[middle].min() > 0.9
+    pale = np.where(bar()[..., None], 0.9 * SKIN, crop).astype(np.float32)  # a shade on skin is no frame
+    assert Layers.of(pale, shown, zones).worn[middle].max() < 0.6
+
+
+def test_skin_made_up_under_something_has_the_plates_grain() -> None:
+    clean = layers(picture(), parts(over="glasses")).clean
+    spot = np.s_[78:83, 60:100]
+    fine = clean - cv2.GaussianBlur(clean, (0, 0), 1.5)
+    skin = np.s_[50:65, 60:100]
+    assert fine[spot].std() == pytest.approx(fine[skin].std(), rel=0.5)
+
+
 def test_mattes_find_the_edges_of_the_picture() -> None:
     """Labels at a quarter of the size, as the network gives them, are brought to the face's real outline."""
     large = SIZE * 2
