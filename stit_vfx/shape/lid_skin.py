@@ -127,7 +127,10 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
     light = light + _UNFOLDED_SHADE * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0)[..., None]
     light = cv2.GaussianBlur(_taken(light, lids.flow), (0, 0), max(0.8, _UNFOLDED_CM * px_per_cm))
-    fine, forehead = _grain(log, known, _GRAIN_CM * px_per_cm), np.float32([0, -_FOREHEAD_CM * px_per_cm])
+    fine, forehead = (
+        _grain(log, known, _GRAIN_CM * px_per_cm),
+        np.array([0, -_FOREHEAD_CM * px_per_cm], np.float32),
+    )
     hidden = 1 - _taken(known, lids.lent)[..., None]  # behind glasses there is none to lend below the eye
     grain = _taken(fine, lids.lent) + hidden * _taken(fine, lids.flow * 0 + forehead)
     return shoulder_decode(np.exp(np.minimum(light + grain, log.max()))).astype(np.float32)

@@ -26,28 +26,30 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Generator and encoder go on at `size` px for `steps`, and `sharpening` more against a critic."""
+
+    size: int
+    steps: int
+    sharpening: int
+
+
+@dataclass(frozen=True)
 class Preset:
-    """How much of everything. Faces are drawn `drawn` px wide; generator and encoder see them at `size`, then
-    grow to `grown`, and at last learn against a critic; the reader sees them at a size of its own. `pairs` of
-    faces are drawn for each direction. A run's seed adds to `faces_seed`.
+    """How much of everything. Faces are drawn `drawn` px wide; generator and encoder see them at `size`, the
+    reader at its own. `pairs` of faces are drawn for each direction. A run's seed adds to `faces_seed`.
     """
 
     drawn: int
     size: int
-    grown: int
     images: int
     held_out: int
     steps: int
-    growing: int
-    sharpening: int
     shape_steps: int
     pairs: int
     reader: ReaderRecipe
     faces_seed: int = 4
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.size, self.grown
+    growth: Growth | None = None
 
     @property
     def config(self) -> GeometryConfig:
@@ -57,36 +59,33 @@ class Preset:
 
     @property
     def grown_config(self) -> GeometryConfig:
-        return replace(self.config, resolution=self.grown)
+        return replace(self.config, resolution=self.growth.size) if self.growth else self.config
 
 
+_FULL = Preset(
+    drawn=256,
+    size=128,
+    images=8000,
+    held_out=128,
+    steps=4200,
+    shape_steps=6000,
+    pairs=96,
+    reader=ReaderRecipe(),
+)
 PRESETS = {
     "smoke": Preset(
         drawn=64,
         size=32,
-        grown=64,
         images=24,
         held_out=8,
         steps=4,
-        growing=3,
-        sharpening=2,
         shape_steps=4,
         pairs=2,
         reader=ReaderRecipe(steps=4, batch=4, size=64),
+        growth=Growth(64, steps=3, sharpening=2),
     ),
-    "cpu-3h": Preset(
-        drawn=256,
-        size=128,
-        grown=256,
-        images=8000,
-        held_out=128,
-        steps=4200,
-        growing=3000,
-        sharpening=700,
-        shape_steps=6000,
-        pairs=96,
-        reader=ReaderRecipe(),
-    ),
+    "cpu-3h": _FULL,
+    "cpu-5h-256px": replace(_FULL, growth=Growth(256, steps=3000, sharpening=700)),
 }
 
 
@@ -105,12 +104,14 @@ def run_recipe(
     drawn = folder / "faces"
     seed_of_faces = preset.faces_seed + seed
     make_dataset(source, drawn, images=preset.images, size=preset.drawn, seed=seed_of_faces, say=say)
-    small, large = (_faces(drawn, ShapeModel.load(shape), preset, size, seed, say) for size in preset.sizes)
-    plain = Recipe.plain(preset.steps, seed=seed)
-    run = train(small, plain, folder / "run", config=preset.config, say=say)
-    growing = Recipe.growing(preset.growing, preset.sharpening, seed=seed)
-    train(large, growing, folder / "grown", config=preset.grown_config, small=run.average, say=say)
-    export_pack(source, folder / "grown", large, shape, folder / "pack", pairs=preset.pairs)
+    model, trained = ShapeModel.load(shape), folder / "run"
+    faces = _faces(drawn, model, preset, preset.size, seed, say)
+    run = train(faces, Recipe.plain(preset.steps, seed=seed), trained, config=preset.config, say=say)
+    if (growth := preset.growth) is not None:
+        trained, faces = folder / "grown", _faces(drawn, model, preset, growth.size, seed, say)
+        recipe = Recipe.growing(growth.steps, growth.sharpening, seed=seed)
+        train(faces, recipe, trained, config=preset.grown_config, small=run.average, say=say)
+    export_pack(source, trained, faces, shape, folder / "pack", pairs=preset.pairs)
     reader = replace(preset.reader, seed=seed)
     train_reader(drawn, folder / "reader", reader, held_out=preset.held_out, say=say)
     add_reader(folder / "pack", folder / "reader")

@@ -257,5 +257,6 @@ def test_a_damaged_shard_is_named(tmp_path):
 def test_presets_differ_only_in_amount():
     small, full = PRESETS["smoke"], PRESETS["cpu-3h"]
     assert small.config.num_ws < full.config.num_ws == 12
-    assert full.grown_config.num_ws == 14
+    assert full.grown_config == full.config
+    assert PRESETS["cpu-5h-256px"].grown_config.num_ws == 14
     assert replace(full, size=small.size).config == small.config
