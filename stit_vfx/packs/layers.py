@@ -37,6 +37,7 @@ _STEPS = 10  # in which the way to what hides skin is searched
 _FRAMES = 3.0  # glasses this much surer than hair are glasses
 _SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: from where it may be an ear
 _EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
+_A_THING, _BESIDE = (0.55, 0.75), 0.02  # of the way from skin's colour to a thing's; of the crop's side
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
 # Frames are thinner than the reader sees: where it half sees one, there is one. Dark ones pass for brows too.
@@ -189,9 +190,25 @@ def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     inside, far, ears = zones.skull * behind, zones.far * worn, _ears(crop_code, face, behind, zones)
     hat = np.minimum(_closed(parts.of("hat"), _CROWN) - parts.of("hat"), behind - inside - ears)
     behind, worn = behind - inside - ears - hat + far, worn + inside + hat - far
-    shares = [face + ears, behind, worn, parts.of(*_STANDING)]
+    standing = parts.of(*_STANDING)
+    whole = np.minimum(standing + _rest_of_things(crop_code, parts), 1)
+    left = _ratio(1 - whole, 1 - standing)
+    shares = [(face + ears) * left, behind * left, worn * left, whole]
     fine = _smooth((np.stack(shares, -1) - _DOUBT) / (1 - 2 * _DOUBT))
     return np.asarray(fine / np.maximum(fine.sum(2, keepdims=True), 1e-6))
+
+
+def _rest_of_things(crop_code: Array, parts: Parts) -> Array:
+    """(S, S) share of a thing's rim that passes for face, but has the colour of the thing beside it."""
+    thing, face = parts.of("thing"), parts.of("skin", "lips")
+    if thing.max() < 0.5:
+        return np.zeros_like(thing)
+    its, skin = fill(crop_code, _sure(thing)), fill(crop_code, _sure(face))
+    to_thing, to_skin = (np.linalg.norm(crop_code - colour, axis=-1) for colour in (its, skin))
+    low, high = _A_THING
+    alike = _smooth((_ratio(to_skin, to_skin + to_thing) - low) / (high - low))
+    near = _grown(thing, max(1, round(_BESIDE * len(thing))))
+    return np.asarray(np.maximum(near * alike * (thing + face) - thing, 0))
 
 
 def _thin(crop_code: Array, parts: Parts) -> Array:

@@ -242,6 +242,16 @@ def test_dark_frames_that_are_half_taken_for_brows_stay_where_they_are() -> None
     assert Layers.of(pale, shown, zones).worn[middle].max() < 0.6
 
 
+def test_the_rim_of_a_thing_that_passes_for_skin_is_told_by_its_colour() -> None:
+    sure = np.stack([(share > 0.5).astype(np.float32) for share in parts(over="thing").shares])
+    rim = bar() & (np.abs(Y - 80) >= 3)
+    sure[LABELS.index("thing"), rim], sure[LABELS.index("skin"), rim] = 0.3, 0.7
+    shown, seen = Parts(sure), (np.abs(np.abs(Y - 80) - 4.0) < 0.6) & (np.abs(X - 80) < 25)
+    assert Layers.of(picture(), shown, ZONES).standing[seen].min() > 0.9
+    alike = np.where(bar()[..., None], SKIN, picture()).astype(np.float32)  # as a hand would be
+    assert Layers.of(alike, shown, ZONES).standing[seen].max() < 0.5
+
+
 def test_skin_made_up_under_something_has_the_plates_grain() -> None:
     clean = layers(picture(), parts(over="glasses")).clean
     spot = np.s_[78:83, 60:100]
