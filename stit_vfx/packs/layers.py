@@ -38,6 +38,7 @@ _FRAMES = 3.0  # glasses this much surer than hair are glasses
 _SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: from where it may be an ear
 _EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
 _A_THING, _BESIDE = (0.55, 0.75), 0.02  # of the way from skin's colour to a thing's; of the crop's side
+_UNLIKE = (0.1, 0.2)  # of code: a thing's colour and skin's are told apart from here on
 _ELSE = 0.02  # weight of hair and cloth as a guess at the backdrop, for where none of it is near
 _ROUNDING = 2e-6  # of code: a change so small is none, and the plate keeps its bits
 # Frames are thinner than the reader sees: where it half sees one, there is one. Dark ones pass for brows too.
@@ -207,6 +208,8 @@ def _rest_of_things(crop_code: Array, parts: Parts) -> Array:
     to_thing, to_skin = (np.linalg.norm(crop_code - colour, axis=-1) for colour in (its, skin))
     low, high = _A_THING
     alike = _smooth((_ratio(to_skin, to_skin + to_thing) - low) / (high - low))
+    low, high = _UNLIKE
+    alike = alike * _smooth((np.linalg.norm(its - skin, axis=-1) - low) / (high - low))
     near = _grown(thing, max(1, round(_BESIDE * len(thing))))
     return np.asarray(np.maximum(near * alike * (thing + face) - thing, 0))
 
