@@ -37,11 +37,10 @@ _ROUNDED = 1.06  # half the width of the arch in which rims end, in half eyes
 
 # A brow: above the lashes, up to so far above its curve, and in log light so far below the lower lid's skin.
 _LASHES_CM, _ABOVE_CM, _DARK, _BAG_CM = 0.35, 0.7, (0.45, 1.0), 0.45
-_THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.75, 0.12, 0.4, 0.25
-_LEAST_SKIN = (
-    0.15,
-    0.9,
-)  # share of the way from lashes to the curve that stretches at least: mid-eye, corners
+_THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.95, 0.12, 0.4, 0.25
+# Share of the way from lashes to the curve that stretches at least: mid-eye under a brow that rises a little,
+# under one that rises far, and at the corners; what is little and far.
+_LEAST_SKIN, _FAR_CM = (0.5, 0.15, 0.9), (0.2, 0.6)
 _SHORT_BROW = 1.42  # in half eyes: so far from the middle a brow is looked for
 
 
@@ -229,11 +228,13 @@ def _below_hair(columns: Columns, luma: Array, px_per_cm: float) -> Columns:
     level = np.minimum(0.92 * whole, _THICKEST_CM * px_per_cm)
     free = start + np.clip(summed - level, 0, 1).sum(0)
     certain = _ramp(whole / (_THINNEST_CM * px_per_cm)) * columns.wide + 1e-3
-    least = _LEAST_SKIN[1] + (_LEAST_SKIN[0] - _LEAST_SKIN[1]) * columns.wide
+    risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
+    little, far, corner = _LEAST_SKIN
+    middle = little + (far - little) * _ramp((risen / px_per_cm - _FAR_CM[0]) / (_FAR_CM[1] - _FAR_CM[0]))
+    least = corner + (middle - corner) * columns.wide
     both = np.stack([certain * np.clip(free / reach, least, 1), certain * free / reach, certain])
     sigma = _BROW_ALIKE_CM * px_per_cm
     share, bare, certain = cv2.GaussianBlur(both.astype(np.float32), (0, 0), sigmaX=sigma, sigmaY=1e-3)
-    risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
     rises = _ramp(risen / (_RISES_CM * px_per_cm))
     part = 1 - _ramp(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
     end = lash + (curve - lash) * part[:, None]
