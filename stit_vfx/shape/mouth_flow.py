@@ -96,13 +96,9 @@ def between_lips(
     widely = mouth if seen is None else seen.of("mouth") > _GLINT
     teeth_seen = _shrunk(mouth, _LIP_CM * px)
     skull = _skull_flow(model, after, exact)
-    band = none > 0
-    skin = skin_colour(before, model, crop_lin)
-    if skin is not None:
-        band = _grown(upper_teeth(crop_lin / skin, widely, px), 0.5 * _LIP_CM * px) & widely
-        widely = _grown(widely, _LIP_CM * px)
-        if seen is not None and not mouth.any():
-            widely = _glint(model, before, crop_lin / skin)
+    band, widely = _upper_row(
+        model, before, crop_lin, widely, px=px, glints=seen is not None and not mouth.any()
+    )
     along_lips = fill(flow, parts == SKIN)
     row = float(band.sum()) / max(float(teeth_seen.sum()), 1.0)
     stretch = np.full((1, inside.shape[1]), _stretch(inside, fitted, row))
@@ -113,10 +109,7 @@ def between_lips(
         least, most = _STRAIN_CM
         stretch = stretch * (1 - _ramps((teeth.strain / px - least) / (most - least)))
     if seen is not None and (stretch < 1).any():
-        # Where the fitted lips lie on the plate's teeth, they would carry them along.
-        near = _grown(inside, _CARRIED_CM * px) & (parts == SKIN)
-        carried = near & (_at_source(widely, flow) > 0.5)
-        inside = inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px)
+        inside = _with_carried(inside, parts == SKIN, _at_source(widely, flow) > 0.5, px)
     from_upper = _large(
         inside & _closed(_at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2
     )
@@ -132,6 +125,25 @@ def between_lips(
     revealed = (1 - stretch) * (inside & ~shown)
     flow = np.where(inside[..., None], mixed, flow)
     return Between(inside, shown, from_upper, revealed.astype(np.float32), flow.astype(np.float32))
+
+
+def _upper_row(
+    model: ShapeModel, before: View, crop_lin: Array, widely: Array, *, px: float, glints: bool
+) -> tuple[Array, Array]:
+    """(S, S) bool twice: the upper teeth that a plate shows within what is `widely` mouth, and all that may
+    be teeth; `glints`: the mouth is shut but for some that glint.
+    """
+    skin = skin_colour(before, model, crop_lin)
+    if skin is None:
+        return np.zeros_like(widely), widely
+    band = _grown(upper_teeth(crop_lin / skin, widely, px), 0.5 * _LIP_CM * px) & widely
+    return band, _glint(model, before, crop_lin / skin) if glints else _grown(widely, _LIP_CM * px)
+
+
+def _with_carried(inside: Array, skin: Array, teeth: Array, px: float) -> Array:
+    """The mouth's inside with what fitted lips would carry along, where they lie on the plate's teeth."""
+    carried = _grown(inside, _CARRIED_CM * px) & skin & teeth
+    return np.asarray(inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px))
 
 
 def _between_closed(
