@@ -181,8 +181,7 @@ class Layers:
 def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:
     """(S, S, 4): face, backdrop, worn and standing; they sum to 1."""
     are_worn = _are_worn(parts.of("glasses"), zones.frames)
-    # Glints of a lens over an eye are no frame: a lid that closes must not leave the iris standing in them.
-    frames = np.clip(_thin(crop_code, parts) * (parts.of("glasses") - parts.of("eye")), 0, 1) * are_worn
+    frames = _frames(crop_code, parts, are_worn)
     beard = parts.of("hair") * zones.beard
     face = (parts.of(*_FACE) + parts.of("glasses") * (1 - are_worn)) * (1 - frames) + beard
     worn = frames + parts.of("hair", "hat") - beard
@@ -214,12 +213,18 @@ def _rest_of_things(crop_code: Array, parts: Parts) -> Array:
     return np.asarray(np.maximum(near * alike * (thing + face) - thing, 0))
 
 
-def _thin(crop_code: Array, parts: Parts) -> Array:
-    """(S, S) how much surer than the reader one may be of frames: surest where they are darker than skin."""
+def _frames(crop_code: Array, parts: Parts, are_worn: float) -> Array:
+    """(S, S) share of frames of glasses, surest where they are darker than skin.
+
+    Glints of a lens over an eye are none: a lid that closes must not leave the iris standing in them.
+    """
+    if not are_worn:
+        return np.zeros(crop_code.shape[:2], np.float32)
     skin = fill(crop_code, _sure(parts.of("skin")))
     dark = 1 - _ratio(crop_code.mean(2), skin.mean(2))
     low, high = _DARK_FRAMES
-    return _THIN + (_THIN_DARK - _THIN) * _smooth((dark - low) / (high - low))
+    surer = _THIN + (_THIN_DARK - _THIN) * _smooth((dark - low) / (high - low))
+    return np.asarray(np.clip(surer * (parts.of("glasses") - parts.of("eye")), 0, 1) * are_worn)
 
 
 def _are_worn(glasses: Array, where: Array) -> float:

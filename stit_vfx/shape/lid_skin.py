@@ -132,7 +132,7 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
         np.array([0, -_FOREHEAD_CM * px_per_cm], np.float32),
     )
     hidden = 1 - _taken(known, lids.lent)[..., None]  # behind glasses there is none to lend below the eye
-    grain = _taken(fine, lids.lent) + hidden * _taken(fine, lids.flow * 0 + forehead)
+    grain = _taken(fine, lids.lent) + hidden * _taken(fine, np.broadcast_to(forehead, lids.flow.shape))
     return shoulder_decode(np.exp(np.minimum(light + grain, log.max()))).astype(np.float32)
 
 

@@ -21,7 +21,7 @@ from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.raster import Raster, rasterise
-from stit_vfx.shape.teeth import kept
+from stit_vfx.shape.teeth import at_source, kept
 
 if TYPE_CHECKING:
     from stit_vfx.shape.flow import View
@@ -80,18 +80,15 @@ def between_lips(
     flow   (S, S, 2) of skin and eyes; exact (S, S, 2) of every surface; visible (S, S) bool
     seen   what the crop shows, where that is known; else the fit is believed
     """
-    parts = after.parts()
-    parts_before = before.parts()
-    fitted, inside = _mouth(parts_before), _mouth(parts)
-    none = np.zeros(inside.shape, np.float32)
-    px = after.code.scale
+    parts, px = after.parts(), after.code.scale
+    fitted, inside = _mouth(before.parts()), _mouth(parts)
     edges = Edges.of(model, before.code)
     if edges.gap < _SLIT_CM * px:
         return _between_closed(
             edges, Edges.of(model, after.code), flow, _lip_flows(model, after, exact, visible), px
         )
     if not inside.any():
-        return Between(inside, inside, inside, none, flow)
+        return Between(inside, inside, inside, np.zeros(inside.shape, np.float32), flow)
     mouth = fitted if seen is None else seen.of("mouth") > 0.5
     widely = mouth if seen is None else seen.of("mouth") > _GLINT
     teeth_seen = _shrunk(mouth, _LIP_CM * px)
@@ -109,14 +106,12 @@ def between_lips(
         least, most = _STRAIN_CM
         stretch = stretch * (1 - _ramps((teeth.strain / px - least) / (most - least)))
     if seen is not None and (stretch < 1).any():
-        inside = _with_carried(inside, parts == SKIN, _at_source(widely, flow) > 0.5, px)
-    from_upper = _large(
-        inside & _closed(_at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2
-    )
+        inside = _with_carried(inside, parts == SKIN, at_source(widely, flow) > 0.5, px)
+    from_upper = _large(inside & _closed(at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2)
     # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
     others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
     # The dark has no seams of its own: a smooth one hides those of pieces.
-    seen_here = (parts == TEETH) & (_at_source(others_seen, exact) > 0.5)
+    seen_here = (parts == TEETH) & (at_source(others_seen, exact) > 0.5)
     shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
     rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
     missing = float((inside & ~shown).sum()) / float(inside.sum())
@@ -331,12 +326,6 @@ def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
     weight = inside.astype(np.float32) + 1e-4
     sigma = max(0.6, 0.06 * px_per_cm)
     return cv2.GaussianBlur(out * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
-
-
-def _at_source(image: Array, flow: Array) -> Array:
-    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
-    place = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
-    return cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR)
 
 
 def _shrunk(mask: Array, by_px: float) -> Array:

@@ -73,7 +73,7 @@ def kept(along_lips: Array, mouth: Array, row: Array, skull: Array) -> Kept | No
     mouth, row   (S, S) bool: what the plate shows between the lips, and which of it is upper teeth
     skull        (S, S, 2) the flow of the upper teeth, continued
     """
-    here = _largest(_at_source(mouth, along_lips) > 0.5)
+    here = _largest(at_source(mouth, along_lips) > 0.5)
     old, new = _Columns.of(_largest(mouth)), _Columns.of(here)
     if old is None or new is None:
         return None
@@ -138,9 +138,11 @@ def _largest(mask: Array) -> Array:
     return np.asarray(label == 1 + stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def _at_source(image: Array, flow: Array) -> Array:
+def at_source(image: Array, flow: Array) -> Array:
+    """(S, S) float32: an image (S, S) taken from p + flow, linearly, nothing beyond its edge."""
     y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
-    return cv2.remap(image.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+    place = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
+    return cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR)
 
 
 def _ramps(x: Array) -> Array:
