@@ -23,6 +23,7 @@ from stit_vfx.shape.model import EYE, SKIN, ShapeModel
 from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
 from stit_vfx.shape.mouth_memory import MouthMemory
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
 from stit_vfx.shape.turning import head_flow, over_neck
@@ -275,12 +276,6 @@ def _reach(head: Array, px_per_cm: float) -> Array:
     """(S, S) 1 on the head, falling to 0 around it."""
     away = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
     return smoothstep(1 - away / _FADE_CM)
-
-
-def smoothstep(x: Array) -> Array:
-    """0 below 0, 1 above 1, and without corners in between."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def _enlarged(fields: Fields, size: int) -> Fields:

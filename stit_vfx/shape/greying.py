@@ -12,6 +12,7 @@ import numpy as np
 
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.ramp import ramp
 
 Array = np.ndarray
 
@@ -70,7 +71,7 @@ def _level(parts: Parts, crop_lin: Array) -> float:
 
 def _darker_than_skin(luma: Array, level: float) -> Array:
     """(S, S) 0..1: brows let skin through, which has no strand to turn."""
-    return _ramp(np.log(_SKIN * level) - np.log(luma), 0.1, 0.9)
+    return ramp(np.log(_SKIN * level) - np.log(luma), 0.1, 0.9)
 
 
 def _hair(parts: Parts, safe: Array, level: float) -> Array:
@@ -86,7 +87,7 @@ def _hair(parts: Parts, safe: Array, level: float) -> Array:
         hat, sharp = parts.of("hat"), _as_sharp(np.log(safe @ LUMA), hair, sample)
         alike = _alike(_colour(safe, hair + hat), sample) * sharp
         hair = hair * (over + (1 - over) * alike) + hat * alike
-    hair = _ramp(hair, *_SURE)
+    hair = ramp(hair, *_SURE)
     return np.asarray(hair * _lit(safe @ LUMA, hair, level), np.float32)
 
 
@@ -111,12 +112,12 @@ def _as_sharp(log_luma: Array, hair: Array, sample: Array) -> Array:
     """(S, S) 0..1: not out of focus where the `sample` is in focus."""
     sharp = _sharpness(log_luma, hair)
     low, high = np.log(_BLURRED)
-    return _ramp(np.log(sharp / np.median(sharp[sample])), low, high)
+    return ramp(np.log(sharp / np.median(sharp[sample])), low, high)
 
 
 def _sharpness(log_luma: Array, hair: Array) -> Array:
     """(S, S) rms of what is finer than 1.5 px of a crop of 512, over the hair around; its outline is none."""
-    size, weight = len(log_luma) / 512, _ramp(hair, 0.5, 0.95).astype(np.float32) + 1e-4
+    size, weight = len(log_luma) / 512, ramp(hair, 0.5, 0.95).astype(np.float32) + 1e-4
     fine = (log_luma - _near(log_luma, weight, max(1.5 * size, 0.7))) ** 2
     return np.sqrt(_near(fine, weight, 8 * size)) + 1e-4
 
@@ -128,7 +129,7 @@ def _over(parts: Parts) -> Array:
     middle = float((axis * mass).sum() / mass.sum())
     spread = float(np.sqrt(((axis - middle) ** 2 * mass).sum() / mass.sum())) + 1.0
     beside = np.abs(axis - middle) / spread  # the face's edge is at about 1.8
-    return (1 - 0.5 * (1 + _temples(parts))) * _ramp(-beside, -2.4, -1.9)[None]
+    return (1 - 0.5 * (1 + _temples(parts))) * ramp(-beside, -2.4, -1.9)[None]
 
 
 def _lit(luma: Array, hair: Array, level: float) -> Array:
@@ -136,7 +137,7 @@ def _lit(luma: Array, hair: Array, level: float) -> Array:
     weight = hair.astype(np.float32) + 1e-3
     near = _near(np.log(luma / level), weight, 0.012 * len(luma))
     low, high = np.log(_BLACK)
-    return _ramp(near, low, high)
+    return ramp(near, low, high)
 
 
 def _skin_spread(parts: Parts, safe: Array) -> float:
@@ -154,7 +155,7 @@ def _greyness(safe: Array, reflectance: Array, where: Array, skin_spread: float)
     weight, size = np.clip(where, 0, 1).astype(np.float32) + 1e-3, len(safe)
     tint = _near(np.log(safe.max(2) / safe.min(2)), weight, 0.006 * size) - _LIGHT * skin_spread
     bright = _near(np.log(reflectance), weight, 0.006 * size)
-    white = _ramp(-tint, -0.75, -0.3) * _ramp(bright, np.log(0.10), np.log(0.30))
+    white = ramp(-tint, -0.75, -0.3) * ramp(bright, np.log(0.10), np.log(0.30))
     return np.maximum(white, _near(white, weight, 0.03 * size))
 
 
@@ -178,7 +179,7 @@ def _temples(parts: Parts) -> Array:
     middle = float((rows * mass).sum() / mass.sum())
     spread = float(np.sqrt(((rows - middle) ** 2 * mass).sum() / mass.sum())) + 1.0
     # The skin's middle lies below the eyes: the eyes half a deviation above it, the hairline two.
-    return (2 * _ramp(rows, middle - 2.0 * spread, middle - 0.4 * spread) - 1)[:, None].astype(np.float32)
+    return (2 * ramp(rows, middle - 2.0 * spread, middle - 0.4 * spread) - 1)[:, None].astype(np.float32)
 
 
 def _turned(
@@ -190,8 +191,3 @@ def _turned(
     lift = np.clip(np.log(target) - typical, 0.0, most)
     tint = np.log(luma)[..., None] - np.log(safe)
     return share[..., None] * (fades * tint + (lift * (1 + _STRAND * strands))[..., None])
-
-
-def _ramp(x: Array, low: float, high: float) -> Array:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))

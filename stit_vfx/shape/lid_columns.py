@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from stit_vfx.shape.ramp import ramp, smoothstep
+
 Array = np.ndarray
 Pair = tuple[Array, Array]  # before, after
 
@@ -137,7 +139,7 @@ def _on_curves(old: Array, new: Array, *, size: int) -> Columns | None:
         both = [np.stack([np.interp(at, np.arange(POINTS), s[:, k]) for k in (0, 1)], 1) for s in states]
         return both[0], both[1]
 
-    weight = _ramp(np.minimum(at, POINTS - 1 - at) / (0.14 * POINTS))
+    weight = smoothstep(np.minimum(at, POINTS - 1 - at) / (0.14 * POINTS))
     across = np.interp(at, np.arange(POINTS), _across())
     sunk = np.interp(_CORNERS, np.arange(POINTS), new[0, :, 1] - old[0, :, 1])
     upper, lower, brow, cheek = (pair(k) for k in range(CURVES))
@@ -153,8 +155,7 @@ def _at_corners(columns: Columns, eye: Array | None, px_per_cm: float) -> Column
         return columns
     middle = 0.5 * (columns.upper[0] + columns.lower[0])
     steps = np.linspace(-0.25, 0.25, 9)[:, None] * px_per_cm
-    low, high = _EYE_SEEN
-    seen = _ramp((_along(eye, middle, steps).max(0) - low) / (high - low))
+    seen = ramp(_along(eye, middle, steps).max(0), *_EYE_SEEN)
     along = columns.along.copy()
     for side in (-1, 1):
         outwards = np.flatnonzero(side * columns.along > 1 - _FROM)[::side]
@@ -222,23 +223,23 @@ def _below_hair(columns: Columns, luma: Array, px_per_cm: float) -> Columns:
     steps = np.arange(start, reach.max() + _ABOVE_CM * px_per_cm, dtype=np.float32)[::-1, None]
     usual = np.median(_along(luma, columns.lower[0], -_BAG_CM * px_per_cm * np.ones((1, 1), np.float32)))
     inside = np.clip(reach + _ABOVE_CM * px_per_cm - steps, 0, 1)
-    dark = inside * _ramp((usual - _along(luma, lash, steps) - _DARK[0]) / (_DARK[1] - _DARK[0]))
+    dark = inside * ramp(usual - _along(luma, lash, steps), *_DARK)
     summed = np.cumsum(dark, 0)
     whole = summed[-1]
     level = np.minimum(0.92 * whole, _THICKEST_CM * px_per_cm)
     free = start + np.clip(summed - level, 0, 1).sum(0)
-    certain = _ramp(whole / (_THINNEST_CM * px_per_cm)) * columns.wide + 1e-3
+    certain = smoothstep(whole / (_THINNEST_CM * px_per_cm)) * columns.wide + 1e-3
     risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
     little, far, corner = _LEAST_SKIN
-    middle = little + (far - little) * _ramp((risen / px_per_cm - _FAR_CM[0]) / (_FAR_CM[1] - _FAR_CM[0]))
+    middle = little + (far - little) * ramp(risen / px_per_cm, *_FAR_CM)
     least = corner + (middle - corner) * columns.wide
     both = np.stack([certain * np.clip(free / reach, least, 1), certain * free / reach, certain])
     sigma = _BROW_ALIKE_CM * px_per_cm
     share, bare, certain = cv2.GaussianBlur(both.astype(np.float32), (0, 0), sigmaX=sigma, sigmaY=1e-3)
-    rises = _ramp(risen / (_RISES_CM * px_per_cm))
-    part = 1 - _ramp(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
+    rises = smoothstep(risen / (_RISES_CM * px_per_cm))
+    part = 1 - smoothstep(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
     end = lash + (curve - lash) * part[:, None]
-    way = 1 - _ramp(4 * certain) * (1 - bare / np.maximum(certain, 1e-6))
+    way = 1 - smoothstep(4 * certain) * (1 - bare / np.maximum(certain, 1e-6))
     hair = lash[:, 1] + (curve - lash)[:, 1] * way
     return replace(columns, brow=(end, end + columns.brow[1] - columns.brow[0]), hair=hair)
 
@@ -247,8 +248,3 @@ def _along(picture: Array, curve: Array, up_px: Array) -> Array:
     """(m, n) of a picture (S, S) at `up_px` (m, 1) above the curve (n, 2)."""
     x, y = np.broadcast_arrays(curve[:, 0].astype(np.float32), (curve[:, 1] - up_px).astype(np.float32))
     return cv2.remap(picture.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _ramp(x: Array | float) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))

@@ -14,6 +14,7 @@ from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import blur_px
 from stit_vfx.shape.lids import Lids
 from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.relief import around_eyes
 from stit_vfx.shape.shading import Surface, plate_skin
 
@@ -64,9 +65,8 @@ def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, cro
         return ClosingLids(lids.cover, crop_lin, np.zeros_like(lids.cover))
     px_per_cm = surface.px_per_cm
     near = (eyeball | around_eyes(surface.place_px)).astype(np.float32)
-    near = _ramp(
-        2 * cv2.GaussianBlur(near, (0, 0), _SEEN_CM * px_per_cm) - 0.4
-    )  # no lid shows through a nose
+    # No lid shows through a nose.
+    near = smoothstep(2 * cv2.GaussianBlur(near, (0, 0), _SEEN_CM * px_per_cm) - 0.4)
     bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
     soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
     lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
@@ -86,7 +86,7 @@ def bare_skin(crop_lin: Array, likely: Array, shown: Array) -> Array:
     if not (likely > 0.5).any():
         return shown.astype(np.float32)
     usual = float(np.median(luma[likely > 0.5]))
-    return np.asarray(shown * _ramp((luma - usual - _SHADOW) / 0.4) * (0.5 + 0.5 * likely), np.float32)
+    return np.asarray(shown * smoothstep((luma - usual - _SHADOW) / 0.4) * (0.5 + 0.5 * likely), np.float32)
 
 
 def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> Array:
@@ -95,21 +95,22 @@ def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> A
     crop_lin (S, S, 3); bare (S, S) 0..1: firmly skin in the plate, and nothing else.
     """
     log = np.log(np.clip(crop_lin, *_RANGE)).astype(np.float32)
-    known = (_ramp((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
+    known = (smoothstep((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
     if not known.any():
         return crop_lin
     # A lid faces the light as the skin below it does; at its fold it has the shadow that the plate has there.
-    below = _ramp((lids.rim_cm - _BAG_CM[0]) / 0.1) * _ramp((_BAG_CM[1] - lids.rim_cm) / 0.2)
+    below = smoothstep((lids.rim_cm - _BAG_CM[0]) / 0.1) * smoothstep((_BAG_CM[1] - lids.rim_cm) / 0.2)
     light = fill(log, known * (_ANYWHERE + (1 - _ANYWHERE) * below).astype(np.float32))
     light = cv2.GaussianBlur(light, (0, 0), max(1.0, _LIGHT_CM * px_per_cm))
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
     most, least, down = _SHADED
-    middle = _ramp(lids.down / down) * _ramp((lids.lashes - _CORNER) / (1 - _CORNER))
+    middle = smoothstep(lids.down / down) * smoothstep((lids.lashes - _CORNER) / (1 - _CORNER))
     shaded = (most + (least - most) * middle)[..., None]
     light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
     grain = _taken(_grain(log, known, _GRAIN_CM * px_per_cm), lids.flow)
-    tint = np.log(_TINT) * _ramp(lids.down / 0.6)[..., None]
-    form = _form(lids.down) - _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2 * _ramp(lids.down / 0.5)
+    tint = np.log(_TINT) * smoothstep(lids.down / 0.6)[..., None]
+    aside = _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2
+    form = _form(lids.down) - aside * smoothstep(lids.down / 0.5)
     return np.exp(light + tint + form[..., None] + grain).astype(np.float32)
 
 
@@ -120,7 +121,7 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
     Reckoned in code: a channel that a camera clipped would stand out as soon as the others are shaded.
     """
     log = np.log(np.maximum(shoulder_encode(crop_lin), _LEAST_CODE)).astype(np.float32)
-    known = (_ramp((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
+    known = (smoothstep((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
     if not known.any():
         return crop_lin
     light = _mean_within(fill(log, known), known + 0.05, _UNFOLDED_CM * px_per_cm)
@@ -193,8 +194,3 @@ def _taken(picture: Array, flow: Array) -> Array:
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-
-
-def _ramp(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))

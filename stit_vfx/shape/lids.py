@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.shape.lid_columns import CURVES, POINTS, Columns, columns_of, without_holes
+from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
 
@@ -156,7 +157,8 @@ def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_pe
     nearer = np.abs(away) < np.abs(out.rim_cm[rows, cols])
     out.rim_cm[rows, cols] = np.where(nearer, away, out.rim_cm[rows, cols])
     ends, over = _TAPER
-    lashes = _ramp((ends - np.abs(columns.along)) / over) * columns.weight * _was_open(columns, px_per_cm)
+    lashes = smoothstep((ends - np.abs(columns.along)) / over)
+    lashes = lashes * columns.weight * _was_open(columns, px_per_cm)
     out.shut[rows, cols] = np.where(nearer, 1 - open_, out.shut[rows, cols])
     out.lashes[rows, cols] = np.where(nearer, lashes, out.lashes[rows, cols])
     middle = float((x[0] * columns.arch).sum() / (columns.arch.sum() + 1e-6))
@@ -179,8 +181,7 @@ def _openness(columns: Columns, px_per_cm: float) -> float:
 def _was_open(columns: Columns, px_per_cm: float) -> float:
     """0..1: whether the plate shows an eye at all. A closed one has lashes of its own."""
     gap = float((columns.lower[0] - columns.upper[0])[:, 1].max()) / px_per_cm
-    none, one = _AN_EYE_CM
-    return float(_ramp((gap - none) / (one - none)))
+    return float(ramp(gap, *_AN_EYE_CM))
 
 
 def _rim(columns: Columns, open_: float, px_per_cm: float) -> tuple[Array, Array]:
@@ -202,7 +203,7 @@ def _bow(columns: Columns, low: Array, px_per_cm: float) -> Array:
     chord = 0.5 * (left + right) + 0.5 * (right - left) * np.clip(along, -1, 1)
     bow = np.clip(1 - along**2, 0, 1)
     hangs = float((bow * (low - chord)).sum() / (bow @ bow + 1e-6)) + _SAGS_CM * px_per_cm
-    there = _ramp((1 + _BEYOND - np.abs(along)) / _BEYOND)
+    there = smoothstep((1 + _BEYOND - np.abs(along)) / _BEYOND)
     return low + there * (chord + max(hangs, _HANGS_CM * px_per_cm) * bow - low)
 
 
@@ -212,7 +213,7 @@ def _fold(columns: Columns, rim: Array, px_per_cm: float) -> Array:
     sunk = columns.brow[1][:, 1] - columns.brow[0][:, 1] - columns.moved
     down = rim - lash
     follows = np.minimum(_FOLLOWS * down, _FOLLOWS_CM * px_per_cm)
-    pushed = _PUSHED * sunk * _ramp(down / (0.1 * px_per_cm))
+    pushed = _PUSHED * sunk * smoothstep(down / (0.1 * px_per_cm))
     return np.asarray(lash + np.where(down > 0, np.minimum(down, follows + pushed), down))
 
 
@@ -222,16 +223,16 @@ def _cover(
     """(rows, columns) 0..1 new lid, and how far down it: 0 at the fold, 1 at the rim."""
     gap = columns.lower[0][:, 1] - columns.upper[0][:, 1]
     there = np.clip(gap / (_CORNER_CM * px_per_cm), 0, 1) * columns.weight
-    amount = float(_ramp((shut - _STARTS) / (_STARTED - _STARTS)))
+    amount = float(ramp(shut, _STARTS, _STARTED))
     edge = np.minimum(fold, rim)
     free = np.maximum(_BELOW_BROW * (edge - columns.hair), 1.0)
     begin = edge - np.minimum(there * _SKIN_ABOVE_CM * px_per_cm, 0.6 * free)
     most = np.maximum(begin - edge + free, _SIDES_CM * px_per_cm)
     soft = 1 + np.minimum(there * columns.round * _FOLD_CM * px_per_cm, most)
-    top = _ramp((y - begin + soft) / soft)
+    top = smoothstep((y - begin + soft) / soft)
     soft_px = max(0.5, _SIDES_CM * px_per_cm)
-    cover = cv2.GaussianBlur((_ramp(3 * there) * top).astype(np.float32), (0, 0), soft_px)
-    cover = amount * _ramp(1.12 * cover) * np.clip(rim - y + 0.5, 0, 1)
+    cover = cv2.GaussianBlur((smoothstep(3 * there) * top).astype(np.float32), (0, 0), soft_px)
+    cover = amount * smoothstep(1.12 * cover) * np.clip(rim - y + 0.5, 0, 1)
     return cover, np.clip((y - begin + soft) / np.maximum(rim - begin + soft, 1.0), 0, 1)
 
 
@@ -239,8 +240,7 @@ def _unfolded(source: Array) -> Array:
     """(rows, columns) 0..1 by how far a lid's skin is stretched: drawn out to stripes it is no skin."""
     rows = source[..., 1]
     drawn = 1 - np.diff(rows, axis=0, prepend=rows[:1] - 1)
-    low, high = _DRAWN_OUT
-    return _ramp((drawn - low) / (high - low))
+    return ramp(drawn, *_DRAWN_OUT)
 
 
 def _donor(x: Array, y: Array, columns: Columns, rim: Array, px_per_cm: float) -> Array:
@@ -292,8 +292,3 @@ def _ball_source(
     up = middle - reach * ((1 + longer) * t - longer * t * t)
     source = np.where(wanted < middle, up, wanted)
     return np.stack([x + eye_flow[..., 0], np.clip(source, high, low)], -1)
-
-
-def _ramp(x: Array | float) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))

@@ -13,6 +13,7 @@ import numpy as np
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
 
@@ -145,7 +146,7 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
     reach = _HOLDS * after.length
     away = np.where(below, np.maximum(depth - lower, 0), np.maximum(upper - depth, 0)) / reach
     away = np.hypot(away, (np.maximum(np.abs(t - 0.5) - 0.5, 0)) * after.length / (0.5 * reach))
-    share = np.asarray(_ramps(1 - away))
+    share = smoothstep(1 - away)
     out = flow
     for side, own, old_edge, here in (
         (sides[0], after.points(after.upper), before.upper, ~below),
@@ -165,7 +166,7 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
 
 def _blend(far: Array, near: Array, share: Array) -> Array:
     """Near the lips the one, further away ever more of the other."""
-    part = np.asarray(_ramps(2 * share))[..., None]
+    part = smoothstep(2 * share)[..., None]
     return far + part * (near - far)
 
 
@@ -193,8 +194,8 @@ def _open(model: ShapeModel, code: ShapeCode, points: Array, over_skin: Array) -
     if not len(luma):
         return 0.0
     dark, bright = np.percentile(luma, [25, 90])
-    shows = max(_ramp(bright, _TEETH), 1 - _ramp(dark, _CAVE), _ramp(gap, _WIDE_CM))
-    return _ramp(gap, _PARTED_CM) * shows
+    shows = max(float(ramp(bright, *_TEETH)), 1 - float(ramp(dark, *_CAVE)), float(ramp(gap, *_WIDE_CM)))
+    return float(ramp(gap, *_PARTED_CM)) * shows
 
 
 def _line(points: Array) -> tuple[Array, Array, Array]:
@@ -235,7 +236,7 @@ def _found(crop_lin: Array, line: Array, down: Array, px_per_cm: float) -> Array
     deep = _DEEP * (here.mean(1, keepdims=True) - here)
     path = _path(dark + deep - _ASTRAY * (offset / offset[-1]) ** 2)
     seen = dark[np.arange(len(line)), path]
-    weight = np.array([_ramp(float(s), _SEEN) for s in seen]) + 1e-3
+    weight = np.array([float(ramp(float(s), *_SEEN)) for s in seen]) + 1e-3
     kernel = np.exp(-0.5 * (np.subtract.outer(np.arange(len(line)), np.arange(len(line))) / 3.0) ** 2)
     smooth = (kernel * weight) @ offset[path] / (kernel * weight).sum(1)
     sure = np.clip(2 * (kernel * weight).sum(1) / kernel.sum(1), 0, 1)
@@ -274,12 +275,3 @@ def _path(gain: Array) -> Array:
     for back in came[::-1]:
         path.append(int(back[path[-1]]))
     return np.array(path[::-1])
-
-
-def _ramp(value: float, limits: tuple[float, float]) -> float:
-    return float(_ramps(np.array((value - limits[0]) / (limits[1] - limits[0]))))
-
-
-def _ramps(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

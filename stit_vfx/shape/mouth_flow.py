@@ -20,6 +20,7 @@ from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
 from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.ramp import ramp, smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.teeth import at_source, kept
 
@@ -104,7 +105,7 @@ def between_lips(
         along_lips = np.where(teeth.here[..., None], teeth.flow, along_lips)
         skull = np.where(teeth.here[..., None], teeth.upper, skull)
         least, most = _STRAIN_CM
-        stretch = stretch * (1 - _ramps((teeth.strain / px - least) / (most - least)))
+        stretch = stretch * (1 - ramp(teeth.strain / px, least, most))
     if seen is not None and (stretch < 1).any():
         inside = _with_carried(inside, parts == SKIN, at_source(widely, flow) > 0.5, px)
     from_upper = _large(inside & _closed(at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2)
@@ -115,7 +116,7 @@ def between_lips(
     shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
     rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
     missing = float((inside & ~shown).sum()) / float(inside.sum())
-    stretch = stretch * _ramp(missing / 0.12)
+    stretch = stretch * float(smoothstep(missing / 0.12))
     mixed = rigid + stretch[..., None] * (along_lips - rigid)
     revealed = (1 - stretch) * (inside & ~shown)
     flow = np.where(inside[..., None], mixed, flow)
@@ -147,9 +148,8 @@ def _between_closed(
     """The same where lips meet in the plate: they part along their own edges."""
     between, flow = parted(edges, new, flow, sides)
     nowhere = np.zeros(between.shape, bool)
-    opened = _ramp(
-        (new.gap - edges.gap) / (_OPENED_CM * px_per_cm)
-    )  # less is what the plate shows, stretched
+    # Less is what the plate shows, stretched.
+    opened = float(smoothstep((new.gap - edges.gap) / (_OPENED_CM * px_per_cm)))
     return Between(between > 0.5, nowhere, nowhere, opened * between, flow)
 
 
@@ -273,9 +273,9 @@ def _stretch(inside: Array, fitted: Array, row: float) -> float:
     that is more than a row of upper teeth (`row`: their share of it) may grow further.
     """
     area, area_before = float(inside.sum()), float(fitted.sum())
-    known = _ramp((area_before / area - 0.40) / 0.2)
-    most = _STRETCH[0] + _OPEN_STRETCH * _ramp((0.55 - row) / 0.25)
-    return known * (1 - _ramp((area / max(area_before, 1.0) - most) / _STRETCH[1]))
+    known = float(smoothstep((area_before / area - 0.40) / 0.2))
+    most = _STRETCH[0] + _OPEN_STRETCH * float(smoothstep((0.55 - row) / 0.25))
+    return known * (1 - float(smoothstep((area / max(area_before, 1.0) - most) / _STRETCH[1])))
 
 
 def _light(before: View, crop_lin: Array, skin: Array | None, skin_luma: float, seen: Parts | None) -> Array:
@@ -320,9 +320,9 @@ def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
     down, up = np.cumsum(inside, 0), np.cumsum(inside[::-1], 0)[::-1]
     out = np.ones(inside.shape)
     for deep, (least, reach_cm) in ((down, _UNDER_LIP), (up, _OVER_LIP)):
-        out *= least + (1 - least) * _ramps(deep / px_per_cm / reach_cm)
+        out *= least + (1 - least) * smoothstep(deep / px_per_cm / reach_cm)
     around = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) / px_per_cm
-    out *= 0.7 + 0.3 * _ramps(around / 0.12)
+    out *= 0.7 + 0.3 * smoothstep(around / 0.12)
     weight = inside.astype(np.float32) + 1e-4
     sigma = max(0.6, 0.06 * px_per_cm)
     return cv2.GaussianBlur(out * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
@@ -360,12 +360,3 @@ def _whole(mask: Array, scrap_px: float) -> Array:
     return cv2.morphologyEx(
         mask.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     ).astype(bool)
-
-
-def _ramps(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
-def _ramp(x: float) -> float:
-    return float(_ramps(np.array(x)))

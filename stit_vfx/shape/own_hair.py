@@ -12,6 +12,7 @@ import numpy as np
 from skimage.graph import MCP_Geometric
 
 from stit_vfx.shape.parts import LABELS, Parts
+from stit_vfx.shape.ramp import ramp
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -62,16 +63,16 @@ def _own(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     soft = cv2.GaussianBlur(np.clip(crop_code, 0, 1), (0, 0), _SOFT_CM * _CM * side)
     cm = _CM * _SIZE
     other = _other(_features(_small(soft)), sample, cm)
-    blurred = 1 - _ramp(_detail(crop_code, parts.of("hair"), sample), *_FOCUS)
+    blurred = 1 - ramp(_detail(crop_code, parts.of("hair"), sample), *_FOCUS)
     strange = np.maximum(_OTHER * other, _BLURRED * blurred)
-    none = 1 - _ramp(hair, *_SURE)
+    none = 1 - ramp(hair, *_SURE)
     skin = np.clip(_small(parts.of(*_HEAD)), 0, 1)
     price = 0.01 + none * (skin * _OVER + (1 - skin) * _BARE) + (1 - none) * strange
     starts = np.argwhere(sample | (hair * beard > _SAMPLE))
     paid, _ = MCP_Geometric(price / cm).find_costs(starts)
-    own = 1 - _ramp(np.minimum(paid, 99.0), _NEAR, _FAR)
+    own = 1 - ramp(np.minimum(paid, 99.0), _NEAR, _FAR)
     # What is half skin has a way for nothing: it goes with the hair beside it.
-    whole = (_ramp(hair, *_WHOLE) + 1e-3).astype(np.float32)
+    whole = (ramp(hair, *_WHOLE) + 1e-3).astype(np.float32)
     own = cv2.GaussianBlur(whole * own, (0, 0), _MIXED_PX) / cv2.GaussianBlur(whole, (0, 0), _MIXED_PX)
     return np.clip(cv2.resize(own, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)
 
@@ -111,8 +112,3 @@ def _features(code: Array) -> Array:
 
 def _small(picture: Array) -> Array:
     return cv2.resize(picture.astype(np.float32), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
-
-
-def _ramp(x: Array, low: float, high: float) -> Array:
-    x = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))

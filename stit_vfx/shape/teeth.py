@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stit_vfx.shape.ramp import smoothstep
+
 Array = np.ndarray
 
 _SPREAD = 2.5  # a strip that is stretched is so many times as wide as the lip moves
@@ -85,13 +87,13 @@ def kept(along_lips: Array, mouth: Array, row: Array, skull: Array) -> Kept | No
     source_y = y + skull[..., 1]
     source_y = source_y + _yielding(new, source_y - y, top, bottom, _CROWN * (ends - top))
     up = np.maximum(top - (source_y - y + new.top) - _KNOWN_PX, 0)
-    source_y = source_y + up * (1 - _ramps((y - new.top) / np.clip(_SPREAD * up, 1e-3, _HALF * height)))
+    source_y = source_y + up * (1 - smoothstep((y - new.top) / np.clip(_SPREAD * up, 1e-3, _HALF * height)))
     upper = np.stack([source_x - x, source_y - y], -1).astype(np.float32)
     end = np.clip(ends - (source_y - y), new.top, new.bottom)
     down = new.bottom + (source_y - y) - bottom
     room, needed = new.bottom - end, _ROOM * np.maximum(down, 0)
     room = np.maximum(room, np.minimum(needed, room + _TIPS * (end - new.top)))
-    source_y = source_y - down * _ramps((y - new.bottom + room) / np.maximum(room, 1e-3))
+    source_y = source_y - down * smoothstep((y - new.bottom + room) / np.maximum(room, 1e-3))
     strain = (np.maximum(needed - room, 0) * here).sum(0) / np.maximum(here.sum(0), 1) / _ROOM
     columns = np.flatnonzero(here.any(0))
     strain = np.interp(x[0], columns, strain[columns])
@@ -103,9 +105,9 @@ def _towards_corners(x: Array, there: Array, new: _Columns, old: _Columns) -> Ar
     """(S, S) the columns that pixels come from: `there`, but for strips beside corners that draw apart."""
     wide = _HALF * (new.right - new.left)
     by = float(np.maximum(old.left - new.left - (there - x).mean(), 0))
-    there = there + by * (1 - _ramps((x - new.left) / np.clip(_SPREAD * by, 1e-3, wide)))
+    there = there + by * (1 - smoothstep((x - new.left) / np.clip(_SPREAD * by, 1e-3, wide)))
     by = float(np.maximum(new.right + (there - x).mean() - old.right, 0))
-    return np.asarray(there - by * (1 - _ramps((new.right - x) / np.clip(_SPREAD * by, 1e-3, wide))))
+    return np.asarray(there - by * (1 - smoothstep((new.right - x) / np.clip(_SPREAD * by, 1e-3, wide))))
 
 
 def _yielding(new: _Columns, teeth: Array, top: Array, bottom: Array, most: Array) -> Array:
@@ -143,8 +145,3 @@ def at_source(image: Array, flow: Array) -> Array:
     y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
     place = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
     return cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR)
-
-
-def _ramps(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.ramp import smoothstep
 
 Array = np.ndarray
 
@@ -45,7 +46,7 @@ class Zones:
         """From chart points (S, S, 2) in degrees, far away off the face; the code in px of the picture."""
         across, up = np.abs(place_deg[..., 0]), place_deg[..., 1]
         on_face = across < 90
-        beard = _ramp(_BEARD_TOP - up) * _ramp(up - _BEARD_END) * _ramp(_BEARD_SIDE - across) * on_face
+        beard = on_face * _step(_BEARD_TOP - up) * _step(up - _BEARD_END) * _step(_BEARD_SIDE - across)
         bridge = (across < _BRIDGE[0]) & _within(up, _BRIDGE[1])
         cheek = _within(across, _CHEEK[0]) & _within(up, _CHEEK[1])
         skull, far, ears, scalp = _around(code, place_deg.shape[:2])
@@ -76,20 +77,16 @@ def _around(code: ShapeCode, shape: tuple[int, ...]) -> tuple[Array, Array, Arra
     for side in (-1, 1):
         ear = seen - (code.rotation @ (_EAR * [side, 1, 1]))[:2]
         ears = np.maximum(ears, 1 - np.hypot(ear @ aside / _EAR_CM[0], ear @ upright / _EAR_CM[1]))
-    coat = _COAT_CM[0] + (_COAT_CM[1] - _COAT_CM[0]) * _step(2 * up / high)
-    scalp = _step((1 - np.hypot(across / (wide + coat), up / (high + coat))) / 0.1) * _step(up + 0.5)
-    above = _step(1 + up / _EARS_CM)  # beside a jaw, below the ears, one sees the backdrop
-    return _step(within / 0.15) * above, _step(beyond / 0.3), _step(ears / 0.3), scalp
+    coat = _COAT_CM[0] + (_COAT_CM[1] - _COAT_CM[0]) * smoothstep(2 * up / high)
+    covered = 1 - np.hypot(across / (wide + coat), up / (high + coat))
+    scalp = smoothstep(covered / 0.1) * smoothstep(up + 0.5)
+    above = smoothstep(1 + up / _EARS_CM)  # beside a jaw, below the ears, one sees the backdrop
+    return smoothstep(within / 0.15) * above, smoothstep(beyond / 0.3), smoothstep(ears / 0.3), scalp
 
 
 def _within(values: Array, limits: tuple[float, float]) -> Array:
     return (values > limits[0]) & (values < limits[1])
 
 
-def _ramp(inside_deg: Array) -> Array:
-    return _step(inside_deg / _SOFT)
-
-
-def _step(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))
+def _step(inside_deg: Array) -> Array:
+    return smoothstep(inside_deg / _SOFT)
