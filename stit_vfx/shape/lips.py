@@ -12,6 +12,7 @@ import numpy as np
 
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.lip_marks import SeenLips
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.ramp import ramp, smoothstep
 
@@ -33,6 +34,10 @@ _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
 _GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
+_ROUNDING = 1e-9
+_WEDGE, _BESIDE = (0.0, 0.15), (0.5, 1.5)  # of the mouth's width; of `_HOLDS`, and so much more in profile
+_CALM_RIM = 0.06
+_LIP, _BEYOND = 0.4, 0.6  # of the mouth's width in profile: a lip; so far beyond it what is there moves along
 _HOLDS = 0.35  # of the mouth's width: so far from it an edge draws the lip along
 _UPPER, _LOWER, _CORNERS = (61, 62, 63), (67, 66, 65), ((48, 60), (54, 64))  # landmarks
 
@@ -56,7 +61,7 @@ def meet(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> Array:
     inner lips to the line where the plate's lips meet. Nothing for lips that do not.
     """
     none = np.zeros((68, 3))
-    points = code.project(model.marks(code))[:, :2].astype(np.float64)
+    points = SeenLips.of(model, code).marks
     if np.linalg.norm(points[64] - points[60]) < _FEWEST_PX or not _within(points[48:68], crop_lin.shape):
         return none
     over_skin = crop_lin / _skin(points, crop_lin)
@@ -83,6 +88,9 @@ def meet(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> Array:
 class Edges:
     """The inner edges of two lips in a picture. `origin` (2,) px is one corner, `along` and `down` (2,) unit
     vectors, `length` px the way to the other corner; `upper`, `lower` (N,) px below that line, evenly.
+
+    `ends` (2, 2, 2): at either corner, for the upper and the lower lip, how far along the line, 0..1, and how
+    far below it in px, it goes out of sight. In profile lips that part no longer end at one place.
     """
 
     origin: Array
@@ -91,27 +99,49 @@ class Edges:
     length: float
     upper: Array
     lower: Array
+    ends: Array
 
     @classmethod
     def of(cls, model: ShapeModel, code: ShapeCode) -> Edges:
         """Through the inner lips' landmarks of a code in px, round at the corners."""
-        points = code.project(model.marks(code))[:, :2].astype(np.float64)
+        lips = SeenLips.of(model, code)
+        points = lips.marks
         way = points[64] - points[60]
         length = max(float(np.linalg.norm(way)), 1e-6)
         along = way / length
         down = np.array([-along[1], along[0]])
-        curves = (_round(points[list(side)] - points[60], along, down, length) for side in (_UPPER, _LOWER))
-        return cls(points[60], along, down, length, *curves)
+        away = lips.ends - points[60]
+        ends = np.stack([away @ along / length, away @ down], -1)
+        corners = np.array([[[0.0, 0.0]], [[1.0, 0.0]]])
+        seen = np.abs(ends - corners).max(-1, keepdims=True) < _ROUNDING
+        ends = np.where(seen, corners, ends)
+        upper, lower = (
+            _round(points[list(side)] - points[60], along, down, length, ends[:, lip])
+            for lip, side in enumerate((_UPPER, _LOWER))
+        )
+        return cls(points[60], along, down, length, upper, lower, ends)
 
     def place(self, x: Array, y: Array) -> tuple[Array, Array]:
         """How far along the line, 0..1, and how far below it in px, points of the picture are."""
         across = np.stack([x - self.origin[0], y - self.origin[1]], -1)
         return across @ self.along / self.length, across @ self.down
 
+    def within(self, x: Array, y: Array, *, wider_px: float = 0.0) -> Array:
+        """0..1: whether points of the picture lie between the curves, or so near them."""
+        t, depth = self.place(x, y)
+        upper, lower = (np.interp(t, np.linspace(0, 1, _COLUMNS), c) for c in (self.upper, self.lower))
+        near = np.clip(np.minimum(depth - upper, lower - depth) + 0.5 + wider_px, 0, 1)
+        return np.asarray((t > 0) & (t < 1)) * near
+
     def points(self, curve: Array) -> Array:
         """(N, 2) px of a curve (N,) px below the line."""
         steps = np.linspace(0, self.length, len(curve))
         return np.asarray(self.origin + steps[:, None] * self.along + curve[:, None] * self.down)
+
+    def wedge(self, end: int) -> float:
+        """0..1: whether lips end apart from each other, as in profile, at the left (0) or right end (1)."""
+        upper, lower = self.ends[end, :, 1]
+        return float(ramp((lower - upper) / self.length, *_WEDGE))
 
     @property
     def gap(self) -> float:
@@ -119,15 +149,20 @@ class Edges:
         return float((self.lower - self.upper).mean())
 
 
-def _round(points: Array, along: Array, down: Array, length: float) -> Array:
-    """(N,) px below the line from corner to corner of a curve through three points (3, 2) of a lip."""
-    at, depth = 2 * (points @ along) / length - 1, points @ down
-    here = np.linspace(-1, 1, _COLUMNS)
-    end, ends = (np.maximum(1 - t * t, 0) ** _ROUND for t in (at, here))
+def _round(points: Array, along: Array, down: Array, length: float, ends: Array) -> Array:
+    """(N,) px below the line from corner to corner of a curve through three points (3, 2) of a lip that ends
+    at `ends` (2, 2), as in `Edges`.
+    """
+    (left, left_depth), (right, right_depth) = ends
+    at, depth = points @ along / length, points @ down
+    here = np.linspace(0, 1, _COLUMNS)
+    straight, all_straight = (np.interp(t, [left, right], [left_depth, right_depth]) for t in (at, here))
+    at, here = (np.clip(2 * (t - left) / (right - left) - 1, -1, 1) for t in (at, here))
+    end, closing = (np.maximum(1 - t * t, 0) ** _ROUND for t in (at, here))
     terms, all_terms = (np.stack([t**0, t, _CALM_BEND * t * t], 1) for t in (at, here))
     design = np.concatenate([terms * end[:, None], _STIFF * np.diag([0.0, 1.0, 1.0])])
-    amounts = np.linalg.lstsq(design, np.concatenate([depth, np.zeros(3)]), rcond=None)[0]
-    return np.asarray(ends * (all_terms @ amounts))
+    amounts = np.linalg.lstsq(design, np.concatenate([depth - straight, np.zeros(3)]), rcond=None)[0]
+    return np.asarray(closing * (all_terms @ amounts) + all_straight)
 
 
 def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -139,15 +174,16 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
     """
     y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float64)
     t, depth = after.place(x, y)
-    on = (t > 0) & (t < 1)
     upper, lower = (np.interp(t, np.linspace(0, 1, _COLUMNS), c) for c in (after.upper, after.lower))
-    inside = on * np.clip(np.minimum(depth - upper, lower - depth) + 0.5, 0, 1)
+    inside = after.within(x, y)
     below = depth > (upper + lower) / 2
     reach = _HOLDS * after.length
     away = np.where(below, np.maximum(depth - lower, 0), np.maximum(upper - depth, 0)) / reach
-    away = np.hypot(away, (np.maximum(np.abs(t - 0.5) - 0.5, 0)) * after.length / (0.5 * reach))
+    # Where lips part in profile they hold what is beside them, backdrop as it is, as far as above and below.
+    aside = np.where(t > 0.5, *(_BESIDE[0] + _BESIDE[1] * after.wedge(end) for end in (1, 0)))
+    away = np.hypot(away, (np.maximum(np.abs(t - 0.5) - 0.5, 0)) * after.length / (aside * reach))
     share = smoothstep(1 - away)
-    out = flow
+    out, flows = flow, []
     for side, own, old_edge, here in (
         (sides[0], after.points(after.upper), before.upper, ~below),
         (sides[1], after.points(after.lower), before.lower, below),
@@ -155,13 +191,68 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
         own_x, own_y = (np.ascontiguousarray(own[:, None, k], np.float32) for k in (0, 1))
         seen = cv2.remap(side.astype(np.float32), own_x, own_y, cv2.INTER_LINEAR)[:, 0]
         source = own + seen
+        flows.append(seen)
         at, source_depth = before.place(source[:, 0], source[:, 1])
         miss = np.interp(at, np.linspace(0, 1, _COLUMNS), old_edge) - source_depth
         miss = cv2.GaussianBlur(miss[:, None].astype(np.float32), (1, 7), 0)[:, 0]
         move = np.interp(t, np.linspace(0, 1, _COLUMNS), miss)[..., None] * before.down
         held = side + share[..., None] * move
         out = np.where((here & (share > 0))[..., None], _blend(out, held, share), out)
+    for end in (0, 1):
+        inside, out = _past_the_rim(before, after, end, flows, inside=inside, flow=out, share=share)
     return inside.astype(np.float32), out.astype(np.float32)
+
+
+def _source(before: Edges, after: Edges, end: int, lip: int, flow: Array) -> Array:
+    """(2,) how far along the plate's line, 0..1, and how far below it in px, the end of a lip comes from that
+    moves by `flow` (N, 2) along its edge.
+    """
+    last, depth = after.ends[end, lip]
+    place = after.origin + last * after.length * after.along + depth * after.down
+    at = np.linspace(0, 1, len(flow))
+    x, y = (place[k] + np.interp(last, at, flow[:, k]) for k in (0, 1))
+    return np.array([float(each) for each in before.place(x, y)])
+
+
+def _past_the_rim(
+    before: Edges, after: Edges, end: int, flows: list[Array], *, inside: Array, flow: Array, share: Array
+) -> tuple[Array, Array]:
+    """`inside` (S, S) and the flow (S, S, 2) with what is between two lips that part in profile: the rim of
+    the mouth's far half, for which the lower lip is drawn up, and what is beyond it.
+
+    flows: of either lip along its edge, (N, 2) each.
+    """
+    (upper, high), (lower, low) = after.ends[end]
+    if low - high < 1:
+        return inside, flow
+    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float64)
+    t, depth = after.place(x, y)
+    outwards = 1 if end else -1
+    rim = np.interp(depth, [high, low], [upper, lower])
+    past = (t - rim) * after.length * outwards
+    inside = inside * np.where((depth > high - 1) & (depth < low + 1), np.clip(0.5 - past, 0, 1), 1)
+    wedge, lip_px = after.wedge(end), _LIP * after.length
+    drawn = np.clip((depth - high) / (lip_px + low - high), 0, 1) * lip_px  # px below the lip's edge
+    ends = [_source(before, after, end, lip, each)[0] for lip, each in enumerate(flows)]
+    along = np.interp(depth, [high, low], ends) * before.length + outwards * past
+    line = before.ends[end, :, 1].mean() + wedge * drawn
+    there = before.origin + along[..., None] * before.along + line[..., None] * before.down
+    beyond = (depth > high) & (depth < low) & (past > 0)
+    near = 1 - np.clip(past / (_BEYOND * after.length), 0, 1)
+    held = flow + wedge * (_blend(flow, there - np.stack([x, y], -1), near) - flow)
+    up = (
+        wedge
+        * (drawn - (depth - low))
+        * (depth >= low)
+        * smoothstep(1 + past / lip_px)
+        * smoothstep(2 * share)
+    )
+    flow = flow + np.clip(up, 0, None)[..., None] * before.down
+    out = np.where(beyond[..., None], held, flow)
+    calm = cv2.GaussianBlur(out, (0, 0), max(_CALM_RIM * after.length, 0.5))
+    around = smoothstep((depth - high) / lip_px + 1) * smoothstep((low - depth) / lip_px + 2)
+    part = wedge * around * smoothstep((past - 1) / (0.2 * lip_px)) * smoothstep(2 * share)
+    return inside, out + part[..., None] * (calm - out)
 
 
 def _blend(far: Array, near: Array, share: Array) -> Array:
@@ -234,7 +325,7 @@ def _found(crop_lin: Array, line: Array, down: Array, px_per_cm: float) -> Array
     around = [np.minimum(read(-aside), read(aside)) for aside in _ASIDE_CM]
     dark = np.maximum(np.max(around, 0) - here, 0)
     deep = _DEEP * (here.mean(1, keepdims=True) - here)
-    path = _path(dark + deep - _ASTRAY * (offset / offset[-1]) ** 2)
+    path = lip_path(dark + deep - _ASTRAY * (offset / offset[-1]) ** 2)
     seen = dark[np.arange(len(line)), path]
     weight = np.array([float(ramp(float(s), *_SEEN)) for s in seen]) + 1e-3
     kernel = np.exp(-0.5 * (np.subtract.outer(np.arange(len(line)), np.arange(len(line))) / 3.0) ** 2)
@@ -261,7 +352,7 @@ def _glint(over_skin: Array, met: Array, away: Array, px_per_cm: float) -> Array
     return np.asarray(cv2.GaussianBlur(wide, (1, 9), 0)[:, 0])
 
 
-def _path(gain: Array) -> Array:
+def lip_path(gain: Array) -> Array:
     """(N,) the column of each row of `gain` (N, M) on the path that gains most and bends little."""
     count = gain.shape[1]
     steps = np.subtract.outer(np.arange(count), np.arange(count))
