@@ -31,9 +31,10 @@ from stit_vfx.plate.composite import sample_within
 from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.fit import fit_shot
-from stit_vfx.shape.flow import Fields, View, change_fields, smoothstep, warp
+from stit_vfx.shape.flow import Fields, View, change_fields, warp
 from stit_vfx.shape.grain import blur_px, grain_like, softened
-from stit_vfx.shape.greying import grey
+from stit_vfx.shape.greying import greyed
+from stit_vfx.shape.hair import HairLikeness
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
@@ -41,6 +42,7 @@ from stit_vfx.shape.mouth_memory import Look, MouthMemory, look
 from stit_vfx.shape.moves import apply_moves, expression_look
 from stit_vfx.shape.own_hair import own_hair
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.ramp import smoothstep
 
 CROP_SIZE = 512
 TRUST = 0.3  # share of the generator's own change to the skin, on top of the plate moved and relit
@@ -240,10 +242,16 @@ class GeometryModel:
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
         assert self.reader is not None
-        parts = own_hair(self.reader.parts_at_edges(crop_code), crop_code, fields.zones)
+        parts = self.reader.parts_at_edges(crop_code)
+        likeness = HairLikeness.of(parts, crop_code, fields.zones)
+        parts = own_hair(parts, fields.zones, likeness)
         near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture
-        greyed = _greyed(crop_code, grey(parts, crop_lin, look.get("age", 0.0)) * near[..., None])
-        change = self._layered(fields, Layers.of(greyed, parts, fields.zones), greyed, old, new)
+        alike = None if likeness is None else likeness.both(size)
+        light = greyed(
+            parts, crop_lin, look.get("age", 0.0), where=near, scalp=fields.zones.scalp, alike=alike
+        )
+        turned = np.where(light == crop_lin, crop_code, shoulder_encode(light)).astype(np.float32)
+        change = self._layered(fields, Layers.of(turned, parts, fields.zones), turned, old, new)
         return replace(change, recon=crop_code)
 
     def _mixed(self, fields: Fields, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray) -> ChangeFields:
@@ -291,12 +299,6 @@ def _moved(crop_code: np.ndarray, flow: np.ndarray) -> np.ndarray:
     would ring as a black dot beside it."""
     y, x = np.mgrid[: len(flow), : flow.shape[1]]
     return sample_within(crop_code, np.stack([x, y], -1) + flow)
-
-
-def _greyed(crop_code: np.ndarray, log_gain: np.ndarray) -> np.ndarray:
-    """(S, S, 3) the crop with a gain (S, S, 3) of its light; the same bits where it is nothing."""
-    gained = shoulder_encode(shoulder_decode(crop_code) * np.exp(log_gain))
-    return np.where(log_gain == 0, crop_code, gained).astype(np.float32)
 
 
 def _inwards(matte: np.ndarray, falloff: float) -> np.ndarray:

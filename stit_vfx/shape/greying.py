@@ -20,43 +20,60 @@ _SKIN = 0.36  # reflectance of average skin: tells the light from the skin's bri
 _HAIR_GREY, _BROW_GREY = 0.34, 0.20  # reflectance of grey hair and of grey brows, shadows between strands in
 _HAIR_MOST, _BROW_MOST = 0.80, 0.42  # of log light; noise in black hair must not be lifted into snow
 _HAIR_FADES, _BROW_FADES = 0.8, 0.6  # share of the tint that goes
+# A white head: of its hair so much is white, and so little of log light is left on the way to grey.
+_WHITE_HEAD, _LEFT = (0.4, 0.7), (0.0, -0.25)
+_WITHIN, _BRIGHTER = (0.7, 1.0), 1.6  # share of hair that is no rim; so much brighter strands there are
+_WHITE = (0.15, 0.8)  # reflectance: ever less bright strands rise, and white ones no more
 _STRAND = 0.1  # how much further bright strands rise; light alone sharpens them already
 _LESS_GREY = 0.30  # of log light: as much as grey hair may darken
 _FLOOR = 2e-3
-_SURE = (0.35, 0.8)  # share of hair from which on it counts: half a hat is no hair
+_SURE = (0.05, 0.95)  # share of hair from which on it counts: half a hat is no hair
 _BLACK = (0.004, 0.014)  # reflectance of cloth, and of hair in the shade: a black hat may be read as hair
 _LIGHT = 0.35  # share of the skin's tint that is the light's: white hair in warm light is as warm
-_BLURRED = (0.2, 0.5)  # of the sharpness of hair on the head: background; a bokeh has about a tenth
-_DIFFERS = np.array([0.5, 0.12, 0.12])  # how far hair of one head does: log light, red and blue over green
+# Hair wholly: from such a share on, what looks so much like it, and this much of the side inside its edge.
+_HALF, _LIKE, _EDGE = (0.2, 0.45), (0.7, 0.95), 0.024
 
 
-def grey(parts: Parts, crop_lin: Array, amount: float) -> Array:
-    """Log gain (S, S, 3) float32 that turns hair and brows grey; 0 everywhere at amount 0.
+def greyed(
+    parts: Parts,
+    crop_lin: Array,
+    amount: float,
+    *,
+    where: Array | float = 1.0,
+    scalp: Array | None = None,
+    alike: Array | None = None,
+) -> Array:
+    """The crop (S, S, 3) linear light with hair and brows turned grey; the same bits where nothing turns.
 
-    crop_lin (S, S, 3) linear light, in the same place as `parts`: where a picture was moved, both are to be
-    moved. amount: 1 is mostly grey, -1 takes a part of the grey out of hair that has some. It darkens such
-    hair and gives no colour back: what that was, the plate does not tell. Multiply `exp` of it onto the
-    light. Smooth in the mattes, so that it is as steady as they are.
+    In the same place as `parts`: where a picture was moved, both are to be moved. amount: 1 is mostly grey,
+    -1 takes a part of the grey out of hair that has some: it darkens such hair and gives no colour back, for
+    what that was, the plate does not tell. where (S, S) 0..1: how much of that. scalp, alike (S, S) 0..1:
+    where hair grows, and where the picture looks like hair that grows there (`shape.hair`); None where that
+    is not known. Smooth in the mattes, so that it is as steady as they are.
     """
     brow = parts.of("brow")
-    out = np.zeros((*brow.shape, 3), np.float32)
     if not amount or (parts.of("hair") + brow).sum() < 1:
-        return out
+        return crop_lin
     level = _level(parts, crop_lin)
     safe = np.maximum(crop_lin, _FLOOR * level).astype(np.float32)
     luma = safe @ LUMA
-    hair = _hair(parts, safe, level)
+    hair = _hair(parts, scalp, alike)
+    hair = hair * _lit(luma, hair, level)
     white = _greyness(safe, luma / level, hair + brow, _skin_spread(parts, safe))
     brow = brow * _darker_than_skin(luma, level)
     if amount < 0:
-        less = -_LESS_GREY * min(-amount, 1.0) * (hair + 0.6 * brow) * white
-        return np.asarray(out + less[..., None], np.float32)
-    strands = _strands(luma, hair + brow)
-    hair = hair * (1 - white)  # what is white needs no more
-    early = min(amount, 1.0) ** (1.3 - 0.6 * _temples(parts))
-    out += _turned(safe, luma, hair * early, strands, _HAIR_GREY * level, _HAIR_MOST, _HAIR_FADES)
-    late = min(amount, 1.0) ** 1.3
-    return out + _turned(safe, luma, brow * late, strands, _BROW_GREY * level, _BROW_MOST, _BROW_FADES)
+        darker = -_LESS_GREY * min(-amount, 1.0) * (hair + 0.6 * brow) * white * where
+        return np.asarray(crop_lin * np.exp(darker)[..., None], crop_lin.dtype)
+    hair = hair * _unmixed(luma, hair) * (1 - _white_head(luma / level, hair, white))
+    early, late = min(amount, 1.0) ** (1.3 - 0.6 * _temples(parts)), min(amount, 1.0) ** 1.3
+    hair, brow = hair * early * where, brow * late * where
+    lift = hair * (1 - white) * _lift(luma, hair * (1 - white), _HAIR_GREY * level, _HAIR_MOST)
+    lift += brow * _lift(luma, brow, _BROW_GREY * level, _BROW_MOST)
+    lift *= (1 + _STRAND * _strands(luma, hair + brow)) * (1 - ramp(np.log(luma / level), *np.log(_WHITE)))
+    fades = np.clip(hair * _HAIR_FADES + brow * _BROW_FADES, 0, 1)[..., None]
+    # As light, and not as a gain: a channel without any would stay as dark, and dark hair speckled.
+    lifted = crop_lin * np.exp(lift)[..., None]
+    return np.asarray(lifted + fades * ((lifted @ LUMA)[..., None] - lifted), crop_lin.dtype)
 
 
 def _level(parts: Parts, crop_lin: Array) -> float:
@@ -74,62 +91,36 @@ def _darker_than_skin(luma: Array, level: float) -> Array:
     return ramp(np.log(_SKIN * level) - np.log(luma), 0.1, 0.9)
 
 
-def _hair(parts: Parts, safe: Array, level: float) -> Array:
-    """(S, S) 0..1: the person's own hair that light falls on.
+def _hair(parts: Parts, scalp: Array | None, alike: Array | None) -> Array:
+    """(S, S) 0..1: the person's own hair.
 
-    What is read as hair beside the head must have the colour of what grows on top of it and be as sharp.
-    `shape.own_hair` has taken the backdrop out before, but for a rim beside the jaw, where beards grow: that
-    moves unseen, and would grey. What is read as a hat and has both is hair, too: half a fringe may be.
+    What is read as hair beside the scalp must look like the hair on it. `shape.own_hair` has taken the
+    backdrop out before, but for a rim beside the jaw, where beards grow: that moves unseen, and would grey.
+    And what looks like it is hair where the reader half thinks so: half a fringe may be read as a hat.
     """
-    hair, over = parts.of("hair"), _over(parts)
-    sample = hair * over > 0.8
-    if sample.sum() > 0.002 * sample.size:
-        hat, sharp = parts.of("hat"), _as_sharp(np.log(safe @ LUMA), hair, sample)
-        alike = _alike(_colour(safe, hair + hat), sample) * sharp
-        hair = hair * (over + (1 - over) * alike) + hat * alike
-    hair = ramp(hair, *_SURE)
-    return np.asarray(hair * _lit(safe @ LUMA, hair, level), np.float32)
+    hair = parts.of("hair")
+    if alike is not None and scalp is not None:
+        hair = hair * (scalp + (1 - scalp) * alike)
+        covered = hair + parts.of("hat") * alike
+        # Not at its edges, where a strand may be as narrow as what tells it.
+        edge = 2 * round(_EDGE * len(hair)) + 1
+        within = ramp(cv2.erode(alike, np.ones((edge, edge), np.uint8)), *_LIKE) * ramp(covered, *_HALF)
+        hair = covered + (1 - covered) * within
+    return ramp(hair, *_SURE)
 
 
-def _colour(safe: Array, where: Array) -> Array:
-    """(S, S, 3) of what is around a pixel: log brightness, red over green, blue over green."""
-    weight = np.clip(where, 0, 1).astype(np.float32) + 1e-3
-    log = np.stack([_near(np.log(safe[..., i]), weight, 0.015 * len(safe)) for i in range(3)], -1)
-    return np.stack([log @ LUMA, log[..., 0] - log[..., 1], log[..., 2] - log[..., 1]], -1)
+def _unmixed(luma: Array, hair: Array) -> Array:
+    """(S, S) 0..1: how much of a pixel's light is from hair. A rim is skin or sky for the most part, which
+    must not rise, and glare, with the dark hair beside it."""
+    sure = ramp(hair, *_WITHIN).astype(np.float32) + 1e-3
+    return np.minimum(1, _BRIGHTER * _near(luma, sure, 0.008 * len(luma)) / luma) ** 2
 
 
-def _alike(feature: Array, sample: Array) -> Array:
-    """(S, S) 0..1: how much each pixel has the colour of the `sample`."""
-    middle = np.median(feature[sample], 0)
-    spread = 1.48 * np.median(np.abs(feature[sample] - middle), 0) + _DIFFERS
-    off = (feature - middle) / spread
-    off[..., 0] *= np.where(off[..., 0] < 0, 0.5, 1.0)  # hair in the shade of hair
-    far = (off**2).sum(-1)
-    return np.asarray(np.exp(-0.5 * np.maximum(far - 2.0, 0)))
-
-
-def _as_sharp(log_luma: Array, hair: Array, sample: Array) -> Array:
-    """(S, S) 0..1: not out of focus where the `sample` is in focus."""
-    sharp = _sharpness(log_luma, hair)
-    low, high = np.log(_BLURRED)
-    return ramp(np.log(sharp / np.median(sharp[sample])), low, high)
-
-
-def _sharpness(log_luma: Array, hair: Array) -> Array:
-    """(S, S) rms of what is finer than 1.5 px of a crop of 512, over the hair around; its outline is none."""
-    size, weight = len(log_luma) / 512, ramp(hair, 0.5, 0.95).astype(np.float32) + 1e-4
-    fine = (log_luma - _near(log_luma, weight, max(1.5 * size, 0.7))) ** 2
-    return np.sqrt(_near(fine, weight, 8 * size)) + 1e-4
-
-
-def _over(parts: Parts) -> Array:
-    """(S, S) 0..1: above the eyes, and no further to a side than the face is wide."""
-    face = parts.of("skin", "brow", "eye", "lips")
-    axis, mass = np.arange(len(face), dtype=np.float32), face.sum(0) + 1e-6
-    middle = float((axis * mass).sum() / mass.sum())
-    spread = float(np.sqrt(((axis - middle) ** 2 * mass).sum() / mass.sum())) + 1.0
-    beside = np.abs(axis - middle) / spread  # the face's edge is at about 1.8
-    return (1 - 0.5 * (1 + _temples(parts))) * ramp(-beside, -2.4, -1.9)[None]
+def _white_head(reflectance: Array, hair: Array, white: Array) -> float:
+    """0..1: as white a head of hair as it may become. What is not white there is skin that shines through."""
+    share = float((hair * white).sum() / (hair.sum() + 1))
+    left = np.log(_HAIR_GREY) - _typical(reflectance, hair)
+    return float(ramp(share, *_WHITE_HEAD) * ramp(left, *_LEFT))
 
 
 def _lit(luma: Array, hair: Array, level: float) -> Array:
@@ -182,12 +173,11 @@ def _temples(parts: Parts) -> Array:
     return (2 * ramp(rows, middle - 2.0 * spread, middle - 0.4 * spread) - 1)[:, None].astype(np.float32)
 
 
-def _turned(
-    safe: Array, luma: Array, share: Array, strands: Array, target: float, most: float, fades: float
-) -> Array:
-    """(S, S, 3) log gain of hair with `share` (S, S) of its way to the brightness `target` gone."""
+def _lift(luma: Array, share: Array, target: float, most: float) -> float:
+    """Of log light: the way of what is typical, in hair of which `share` (S, S) turns, to its `target`."""
+    return float(np.clip(np.log(target) - _typical(luma, share), 0.0, most))
+
+
+def _typical(luma: Array, share: Array) -> float:
     weight = share + 1e-6
-    typical = float((np.log(luma) * weight).sum() / weight.sum())
-    lift = np.clip(np.log(target) - typical, 0.0, most)
-    tint = np.log(luma)[..., None] - np.log(safe)
-    return share[..., None] * (fades * tint + (lift * (1 + _STRAND * strands))[..., None])
+    return float((np.log(luma) * weight).sum() / weight.sum())

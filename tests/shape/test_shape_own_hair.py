@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stit_vfx.shape.hair import HairLikeness
 from stit_vfx.shape.own_hair import own_hair
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.zones import Zones
@@ -48,10 +49,14 @@ def picture(beside: np.ndarray, behind: np.ndarray | None = None) -> tuple[np.nd
     return np.clip(crop, 0, 1).astype(np.float32), Parts(np.stack(soft))
 
 
+def own_of(parts: Parts, crop: np.ndarray) -> Parts:
+    return own_hair(parts, ZONES, HairLikeness.of(parts, crop, ZONES))
+
+
 def kept(beside: np.ndarray, behind: np.ndarray | None = None, where: np.ndarray = BESIDE) -> float:
     """Share of what is read as hair there that stays hair; what is on the head always does."""
     crop, parts = picture(beside, behind)
-    after = own_hair(parts, crop, ZONES)
+    after = own_of(parts, crop)
     assert np.allclose(after.shares.sum(0), parts.shares.sum(0), atol=1e-5)
     assert after.of("hair")[CAP].sum() > 0.99 * parts.of("hair")[CAP].sum()
     return float(after.of("hair")[where].sum() / parts.of("hair")[where].sum())
@@ -80,12 +85,13 @@ def test_hair_of_somebody_behind_is_not_this_heads() -> None:
 def test_a_head_that_shows_no_hair_tells_nothing() -> None:
     crop, parts = picture(HAIR * blots())
     bald = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
-    assert own_hair(parts, crop, bald) is parts
+    assert HairLikeness.of(parts, crop, bald) is None
+    assert own_hair(parts, bald, None) is parts
 
 
 def test_it_trembles_no_more_than_the_picture() -> None:
     crop, parts = picture(HAIR * blots(), HAIR * strands(3))
     grain = np.random.default_rng(4).normal(0, 0.004, crop.shape).astype(np.float32)
-    one, other = (own_hair(parts, c, ZONES).of("hair") for c in (crop, crop + grain))
+    one, other = (own_of(parts, c).of("hair") for c in (crop, crop + grain))
     assert np.abs(one - other).mean() < 0.003
     assert np.abs(one - other).max() < 0.3
