@@ -40,6 +40,7 @@ from stit_vfx.shape.maps import CHANNELS, conditioning_maps
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.mouth_memory import Look, MouthMemory, look
 from stit_vfx.shape.moves import apply_moves, expression_look
+from stit_vfx.shape.outline import outlined
 from stit_vfx.shape.own_hair import own_hair
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import smoothstep
@@ -251,7 +252,11 @@ class GeometryModel:
             parts, crop_lin, look.get("age", 0.0), where=near, scalp=fields.zones.scalp, alike=alike
         )
         turned = np.where(light == crop_lin, crop_code, shoulder_encode(light)).astype(np.float32)
-        change = self._layered(fields, Layers.of(turned, parts, fields.zones), turned, old, new)
+        turns = bool(fields.turn.any())
+        if turns:
+            parts = outlined(parts, turned, fields.zones)
+        layers = Layers.of(turned, parts, fields.zones, turns=turns)
+        change = self._layered(fields, layers, turned, old, new)
         return replace(change, recon=crop_code)
 
     def _mixed(self, fields: Fields, crop_code: np.ndarray, old: np.ndarray, new: np.ndarray) -> ChangeFields:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stit_vfx.plate.composite import sample_within
+from stit_vfx.plate.composite import OVERSHOOT, sample_within
 from stit_vfx.plate.warp import sample
-from stit_vfx.shape.backdrop import backdrop
+from stit_vfx.shape.backdrop import backdrop, continued
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
@@ -28,6 +28,7 @@ _FACE = ("skin", "brow", "eye", "lips", "mouth", "neck")
 _STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
+_WISPS = 0.014  # of the crop's side: so far off a head that turns there are hairs and light that go with it
 _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
 _JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
 _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
@@ -71,17 +72,21 @@ class Layers:
     hides: Array
 
     @classmethod
-    def of(cls, crop_code: Array, parts: Parts, zones: Zones) -> Layers:
-        """From a crop (S, S, 3) code and what it shows, with edges where the crop has them (`to_edges`)."""
+    def of(cls, crop_code: Array, parts: Parts, zones: Zones, *, turns: bool = False) -> Layers:
+        """From a crop (S, S, 3) code and what it shows, with edges where the crop has them (`to_edges`). If
+        the head `turns`, the backdrop is continued from further off, and nothing is mirrored into it.
+        """
         face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
         spill = max(1, round(_SPILL * len(crop_code)))
         rim = max(1, round(_RIM * len(crop_code)))
         covers = _grown(_covers(face, behind), rim)
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
-        spilt = _grown(1 - behind, spill)
+        spilt = _grown(1 - behind, max(1, round(_WISPS * len(crop_code))) if turns else spill)
         near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
         # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
-        wall = _mixed(crop_code, 1 - spilt, backdrop(crop_code, (1 - spilt) * (1 - zones.ears), near))
+        mirrors = (1 - spilt) * (1 - zones.ears)
+        guess = backdrop(crop_code, mirrors, near) if not turns else continued(crop_code, 1 - spilt)
+        wall = _mixed(crop_code, 1 - spilt, guess)
         bare_face = face * (1 - hidden)
         skin = fill(crop_code, _sure(bare_face))
         skin = skin + grain_like(crop_code, bare_face > _FIRMLY, skin)
@@ -143,9 +148,10 @@ class Layers:
         over = (self.standing * jaw)[..., None]
         # The two still pictures are taken away from what they are added to, so that nothing is left of them.
         changed = crop_code + free * ((turned - self.unstood) + shown * (edited - still))
-        # A share of code is no share of light: above the shoulder an overshoot would glare.
-        most = np.maximum(np.maximum(crop_code, turned), np.maximum(edited, still))
-        changed = np.minimum(changed, most)
+        # A share of code is no share of light: above the shoulder an overshoot would glare. Nothing that is
+        # made of these is brighter or darker than all of them.
+        made_of = np.stack([crop_code, turned, edited, still])
+        changed = np.clip(changed, made_of.min(0), made_of.max(0))
         changed = changed + over * (edited - changed)
         return np.where(np.abs(changed - crop_code).max(2, keepdims=True) < _ROUNDING, crop_code, changed)
 
@@ -175,7 +181,22 @@ class Layers:
         # In this order the backdrop keeps its bits: there, picture and backdrop are the same.
         moved = sample_within(picture, there) - bare * sample_within(self.backdrop, there)
         still = (flow == 0).all(-1, keepdims=True)
-        return np.where(still, picture, moved + bare * self.backdrop), share
+        moved = _between(moved + bare * self.backdrop, picture, there, self.backdrop)
+        return np.where(still, picture, moved), share
+
+
+def _between(mixed: Array, picture: Array, there: Array, wall: Array) -> Array:
+    """(S, S, 3) what was mixed of a picture, taken from `there` (S, S, 2) px, and of a wall: held to the
+    range of both, so that where a matte is wrong no edge is drawn in a colour that neither has.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    low, high = (
+        sample(limit, there, how=cv2.INTER_NEAREST)
+        for limit in (cv2.erode(picture, kernel), cv2.dilate(picture, kernel))
+    )
+    room = OVERSHOOT * (high - low)
+    low, high = np.minimum(low - room, wall), np.maximum(high + room, wall)
+    return np.asarray(np.clip(mixed, low, high))
 
 
 def _shares(crop_code: Array, parts: Parts, zones: Zones) -> Array:

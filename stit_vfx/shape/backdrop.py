@@ -19,6 +19,8 @@ Array = np.ndarray
 _ROUND = 0.012  # of the crop's side: the mirror follows the outline no closer than this
 _FACING = 0.04  # of the crop's side: and faces away from the head as seen with eyes so blurred
 _DEEPEST = 0.12  # of the crop's side: further inside nothing is uncovered, and nothing mirrored
+_SOFTER = (0.002, 0.004, 0.008, 0.016, 0.03)  # of the crop's side: a continued backdrop's steps of softness
+_SOFTNESS = 1.2  # of the depth inside
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 
 
@@ -31,6 +33,31 @@ def backdrop(crop_code: Array, behind: Array, near: Array) -> Array:
     # Smooth guesses on a grainy wall would show where the head has been.
     smooth = smooth + grain_like(crop_code, behind > _CERTAIN, smooth)
     return np.asarray(smooth + trust[..., None] * (mirrored - smooth), np.float32)
+
+
+def continued(crop_code: Array, behind: Array) -> Array:
+    """(S, S, 3) code: the same where a head turns. It uncovers strips beside what is seen of the backdrop.
+    That is continued inwards, ever softer: in strips so wide one would see that a mirror mirrors.
+    """
+    known = (behind > 0.5).astype(np.uint8)
+    if not known.any():
+        return np.asarray(crop_code, np.float32)
+    depth, nearest = cv2.distanceTransformWithLabels(
+        1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros((int(nearest.max()) + 1, 3), np.float32)
+    of_label[nearest[known > 0]] = crop_code[known > 0]
+    inwards = np.where(known[..., None] > 0, crop_code, of_label[nearest]).astype(np.float32)
+    smooth: Array = inwards
+    finer: Array = inwards
+    for sigma in _SOFTER:
+        coarser = cv2.GaussianBlur(inwards, (0, 0), sigma * len(crop_code))
+        share = np.clip(_SOFTNESS * depth / (sigma * len(crop_code)) - 1, 0, 1)[..., None]
+        smooth = smooth + share * (coarser - finer)
+        finer = coarser
+    # Smooth guesses on a grainy wall would show where the head has been.
+    grain = grain_like(crop_code, behind > _CERTAIN, smooth) * np.clip(depth / 2, 0, 1)[..., None]
+    return np.asarray(smooth + grain, np.float32)
 
 
 def _mirrored(crop_code: Array, behind: Array) -> tuple[Array, Array]:
