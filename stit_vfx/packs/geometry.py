@@ -289,9 +289,10 @@ class GeometryModel:
         """
         learned = _learned(warp(old, fields.flow), new) * (self.trust * fields.skin)[..., None]
         gain = np.exp((np.log(fields.ratio) + learned) * np.broadcast_to(face, fields.skin.shape)[..., None])
-        light = _whole(shoulder_decode(moved), fields.flow)
-        same = (gain == 1) & (light == shoulder_decode(moved))
-        relit = np.where(same, moved, shoulder_encode(light * gain))
+        whole = _whole(moved, fields.flow)
+        relit = np.where(
+            (gain == 1) & (whole == moved), moved, shoulder_encode(shoulder_decode(whole) * gain)
+        )
         if fields.lid.any():
             relit = relit + fields.lid[..., None] * (shoulder_encode(fields.lid_lin) - relit)
         mouth = _mouth(fields, new, moved, self.mouth_trust)
@@ -348,7 +349,9 @@ def _learned(old_code: np.ndarray, new_code: np.ndarray) -> np.ndarray:
 
 
 def _whole(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The picture (S, S, 3) with seams between surfaces (lids, lips) softened by a pixel."""
+    """The picture (S, S, 3) code with seams between surfaces (lids, lips) softened by a pixel. As code: a
+    glint's light of 15 in an eye would glare across the lid beside it.
+    """
     torn = np.zeros(flow.shape[:2], np.uint8)
     for axis in (0, 1):
         step = np.abs(np.diff(flow, axis=axis)).max(2) > _TORN_PX
