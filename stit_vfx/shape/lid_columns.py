@@ -31,6 +31,11 @@ CURVES = 4
 _MARGIN_CM = (0.04, 0.09)
 _SEEN_CM = 1.0  # so far an eye is looked for
 _WRONG_CM = (0.12, 0.35)  # so far landmarks may be wrong about the upper rim, below a brow, and the lower
+ALMOND, _ALMOND_CM = 1.15, 0.04  # an eye with its lashes: half its width in half eyes, above its rim
+_ABOVE_RIM_CM, _BARE_CM = (
+    0.75,
+    (0.05, 0.16),
+)  # in so much above the rim, so much of skin: a brow hangs, or not
 _ALIKE_CM = 0.16  # so far along a lid its rim is much the same
 # Of half an eye: a corner lies so far inside or outside of its landmark; it is looked for from here on.
 _SHORTER, _LONGER, _FROM = 0.05, 0.42, 0.35
@@ -52,7 +57,8 @@ class Columns:
 
     `weight` (n,) fades towards the ends. `along` (n,) is -1 and 1 at the corners; `wide` (n,) 0..1 spans the
     brow. From rows `top` (n,) on flow is put right; `moved` (n,) px is how far down the corners go; `hair`
-    (n,) are the rows in which the brow ends.
+    (n,) are the rows in which the brow ends; `lashes` (n,) those up to which the plate may show lashes;
+    `hung` (n,) 0..1: a brow hangs over the eye, no skin is seen above its rim.
     """
 
     first: int
@@ -62,6 +68,8 @@ class Columns:
     top: Array
     moved: Array
     hair: Array
+    lashes: Array
+    hung: Array
     upper: Pair
     lower: Pair
     brow: Pair
@@ -105,8 +113,11 @@ def columns_of(
     columns = _on_curves(old, new, size=size)
     if columns is None:
         return None
-    columns = _at_rims(_widened(_at_corners(columns, eye, px_per_cm), px_per_cm), eye, px_per_cm)
-    return columns if luma is None else _below_hair(columns, luma, px_per_cm)
+    columns = _widened(_at_corners(columns, eye, px_per_cm), px_per_cm)
+    if luma is None:
+        return _at_rims(columns, eye, px_per_cm)
+    columns = replace(columns, hung=_hung(columns, luma, px_per_cm))
+    return _below_hair(_at_rims(columns, eye, px_per_cm), luma, px_per_cm)
 
 
 def without_holes(eye: Array, px_per_cm: float) -> Array:
@@ -145,8 +156,9 @@ def _on_curves(old: Array, new: Array, *, size: int) -> Columns | None:
     upper, lower, brow, cheek = (pair(k) for k in range(CURVES))
     moved = np.interp(at, _CORNERS, sunk)
     wide = np.sqrt(np.clip(1 - (across / _SHORT_BROW) ** 2, 0, 1))
-    top, hair = brow[1][:, 1], brow[0][:, 1]
-    return Columns(first, weight, across, wide, top, moved, hair, upper, lower, brow, cheek)
+    top, hair, lashes = brow[1][:, 1], brow[0][:, 1], upper[0][:, 1]
+    hung = np.zeros(len(here))
+    return Columns(first, weight, across, wide, top, moved, hair, lashes, hung, upper, lower, brow, cheek)
 
 
 def _at_corners(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
@@ -176,13 +188,18 @@ def _widened(columns: Columns, px_per_cm: float) -> Columns:
 
 def _at_rims(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
     """Rims moved out to where the plate's eye ends, if it is further out than the landmarks say; before and
-    after by as much.
+    after by as much. Not under a brow that hangs over it, whose shadow passes for eye.
     """
     (upper, upper_new), (lower, lower_new) = (
         [_calm(c, px_per_cm) for c in pair] for pair in (columns.upper, columns.lower)
     )
     if eye is None:
-        return replace(columns, upper=(upper, upper_new), lower=(lower, lower_new))
+        return replace(
+            columns,
+            upper=(upper, upper_new),
+            lower=(lower, lower_new),
+            lashes=_almond(columns, upper, lower, px_per_cm),
+        )
     middle = 0.5 * (upper + lower)
     steps = np.arange(int(_SEEN_CM * px_per_cm) + 1, dtype=np.float32)[:, None]
 
@@ -190,7 +207,7 @@ def _at_rims(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
         """(n,) px of eye from the middle on: a sum over soft shares, so that it moves by parts of a pixel."""
         return np.asarray(np.minimum.accumulate(_along(eye, middle, -sign * steps), 0).sum(0))
 
-    def off(far: Array, wrong_cm: float) -> Array:
+    def off(far: Array, wrong_cm: Array | float) -> Array:
         wrong = np.clip(far, 0, wrong_cm * px_per_cm)
         return _calm(np.stack([np.zeros_like(wrong), wrong], 1), px_per_cm)
 
@@ -198,9 +215,34 @@ def _at_rims(columns: Columns, eye: Array | None, px_per_cm: float) -> Columns:
         """(n,) the same, held below an arch between the corners: mattes are too soft to end in one."""
         return np.asarray(np.minimum(far, max(float((far * columns.arch).max()), 1e-3) * columns.round))
 
-    up = off(lens(reach(-1)) - (middle - upper)[:, 1], _WRONG_CM[0])
+    up = off(lens(reach(-1)) - (middle - upper)[:, 1], _WRONG_CM[0] * (1 - columns.hung))
     down = off(lens(reach(1)) - (lower - middle)[:, 1], _WRONG_CM[1])
-    return replace(columns, upper=(upper - up, upper_new - up), lower=(lower + down, lower_new + down))
+    upper, lower, upper_new, lower_new = upper - up, lower + down, upper_new - up, lower_new + down
+    almond = _almond(columns, upper, lower, px_per_cm)
+    return replace(columns, upper=(upper, upper_new), lower=(lower, lower_new), lashes=almond)
+
+
+def _almond(columns: Columns, upper: Array, lower: Array, px_per_cm: float) -> Array:
+    """(n,) rows up to which lashes reach at most: half an ellipse over the corners, as high as the upper rim.
+    Towards the corners lashes and the lid's edge lie above the landmarks' line.
+    """
+    inside = np.abs(columns.along) < 1
+    if not inside.any():
+        return np.asarray(upper[:, 1])
+    chord = np.interp(columns.along, (-1, 1), np.interp((-1, 1), columns.along, lower[:, 1]))
+    high = float(np.max((chord - upper[:, 1])[inside])) + _ALMOND_CM * px_per_cm
+    half = np.sqrt(np.clip(1 - (columns.along / ALMOND) ** 2, 0, 1))
+    return np.minimum(upper[:, 1], chord - high * half)
+
+
+def _hung(columns: Columns, luma: Array, px_per_cm: float) -> Array:
+    """(n,) 0..1: all is dark from the upper rim to the brow."""
+    usual = np.median(_along(luma, columns.lower[0], -_BAG_CM * px_per_cm * np.ones((1, 1), np.float32)))
+    steps = np.arange(_ABOVE_RIM_CM * px_per_cm, dtype=np.float32)[:, None]
+    dark = ramp(usual - _along(luma, columns.upper[0], steps), *_DARK)
+    seen = (1 - dark).sum(0).astype(np.float32) / px_per_cm
+    seen = cv2.GaussianBlur(seen[None], (0, 0), max(_BROW_ALIKE_CM * px_per_cm, 0.5))[0]
+    return 1 - ramp(seen, *_BARE_CM)
 
 
 def _calm(curve: Array, px_per_cm: float) -> Array:
@@ -240,7 +282,7 @@ def _below_hair(columns: Columns, luma: Array, px_per_cm: float) -> Columns:
     part = 1 - smoothstep(4 * certain) * rises * (1 - share / np.maximum(certain, 1e-6))
     end = lash + (curve - lash) * part[:, None]
     way = 1 - smoothstep(4 * certain) * (1 - bare / np.maximum(certain, 1e-6))
-    hair = lash[:, 1] + (curve - lash)[:, 1] * way
+    hair = lash[:, 1] + (curve - lash)[:, 1] * way * (1 - columns.hung)
     return replace(columns, brow=(end, end + columns.brow[1] - columns.brow[0]), hair=hair)
 
 

@@ -14,33 +14,32 @@ from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import blur_px
 from stit_vfx.shape.lids import Lids
 from stit_vfx.shape.light import LUMA
-from stit_vfx.shape.ramp import smoothstep
+from stit_vfx.shape.ramp import ramp, smoothstep
 from stit_vfx.shape.relief import around_eyes
 from stit_vfx.shape.shading import Surface, plate_skin
 
 Array = np.ndarray
 
 _RANGE = (1e-3, 1.2)  # linear light of skin: beyond it there are highlights, which no lid takes over
-_GRAIN_CM, _LIGHT_CM = 0.06, 0.30  # what is finer is grain; what is wider is light
-_BAG_CM, _ANYWHERE = (0.15, 0.9), 0.02  # skin below the rim that tells a lid's light; weight of other skin
+_GRAIN_CM = 0.06  # what is finer is grain
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
 _UNFOLDS_CM, _UNFOLDED_CM = 0.07, 0.10  # how soft unfolded skin's edge is, and its light
 _FOREHEAD_CM = 2.2  # above a brow there is skin again
 _UNFOLDED_SHADE, _DEEPEST_CODE, _LEAST_CODE = 0.28, 0.5, 0.02  # share of the socket's shadow that it has
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
-_DEEPEST = 0.9  # of log light: darker is the hair of a brow
-# Share of that shadow at the fold and the corners, at the rim; how far down a lid it is the latter.
-_SHADED = (1.0, 0.1, 0.8)
-_CORNER = 0.15  # lashes grow fewer towards the corners: where there are no more than this, all is shadow
-_TINT = np.array([0.955, 0.935, 0.93], np.float32)  # thin skin: a little darker and redder than around it
+_HUNG = (0.9, 0.9)  # log light lost under a brow that hangs over the fold; how far down the lid that goes
+_CALM_CM, _JOINED_CM, _ROUNDS = 0.10, 0.18, 12  # light without grain; how skin is continued under an eye
+_AROUND_CM, _BESIDE_CM, _DARKER = 0.35, 0.3, (0.10, 0.3)  # folds and lashes beside an eye, by log light
+_TINT = np.array([0.90, 0.885, 0.88], np.float32)  # thin skin: a little darker and redder than around it
 _CREASE = (0.04, 0.20, 0.07)  # log light lost in the fold's crease, how far down it runs, half its width
 _BULGE = 0.05  # log light gained where the eyeball stands out
-_UNDER = (0.14, 0.45)  # log light lost at the rim, which turns down; from so far down
-# Log light lost, half width of the line at the corners and in the middle, and of its shadow.
-_LASH, _LASH_CM, _BELOW_CM = 2.0, (0.022, 0.05), 0.13
+_UNDER = (0.12, 0.55)  # log light lost at the rim, which turns down; from so far down
+# Lashes: log light lost, half width of their line at the corners and in the middle; how far hairs reach below
+# it, and how dense they are. On closed eyes lashes lie over each other: thinner lines look like a slit.
+_LASH, _LASH_CM, _BELOW_CM, _FRINGE = 3.0, (0.02, 0.08), 0.19, 0.5
 _FAN = 0.8  # per centimetre: so much further apart are lashes at their tips
-_ASIDE, _HALF_CM = 0.10, 1.4  # log light lost where the eyeball turns away to the sides, half its width
+_ASIDE, _HALF_CM = 0.05, 1.4  # log light lost where the eyeball turns away to the sides, half its width
 _HAIRS = 7
 _SEEN_CM = 0.12
 _LASH_SHUT = (0.05, 0.35)  # share closed from which on lashes are drawn, and drawn in full
@@ -98,20 +97,33 @@ def lid_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> A
     known = (smoothstep((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
     if not known.any():
         return crop_lin
-    # A lid faces the light as the skin below it does; at its fold it has the shadow that the plate has there.
-    below = smoothstep((lids.rim_cm - _BAG_CM[0]) / 0.1) * smoothstep((_BAG_CM[1] - lids.rim_cm) / 0.2)
-    light = fill(log, known * (_ANYWHERE + (1 - _ANYWHERE) * below).astype(np.float32))
-    light = cv2.GaussianBlur(light, (0, 0), max(1.0, _LIGHT_CM * px_per_cm))
-    socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
-    most, least, down = _SHADED
-    middle = smoothstep(lids.down / down) * smoothstep((lids.lashes - _CORNER) / (1 - _CORNER))
-    shaded = (most + (least - most) * middle)[..., None]
-    light = light + shaded * np.clip(socket - light, -_DEEPEST, 0.3)
+    known = known * (1 - _lines(log @ LUMA, known, lids.eyes, px_per_cm))
+    light = _membrane(log, known, px_per_cm)
+    deep, down = _HUNG
+    light = light - (deep * lids.hung * (1 - smoothstep(lids.down / down)))[..., None]
     grain = _taken(_grain(log, known, _GRAIN_CM * px_per_cm), lids.flow)
     tint = np.log(_TINT) * smoothstep(lids.down / 0.6)[..., None]
     aside = _ASIDE * np.clip(lids.along_cm / _HALF_CM, -1, 1) ** 2
     form = _form(lids.down) - aside * smoothstep(lids.down / 0.5)
     return np.exp(light + tint + form[..., None] + grain).astype(np.float32)
+
+
+def _membrane(log: Array, known: Array, px_per_cm: float) -> Array:
+    """(S, S, 3): what is known, without its grain, and between it what joins it on all sides."""
+    base = _mean_within(log, known, _CALM_CM * px_per_cm)
+    light, sigma = fill(base, known), max(1.0, _JOINED_CM * px_per_cm)
+    for _ in range(_ROUNDS):
+        light = light + (1 - known[..., None]) * (cv2.GaussianBlur(light, (0, 0), sigma) - light)
+    return np.asarray(light + known[..., None] * (base - light))
+
+
+def _lines(luma: Array, known: Array, eyes: Array, px_per_cm: float) -> Array:
+    """(S, S) 0..1: what is darker than the skin around it beside the eye: folds, and lashes' ends."""
+    around = _mean_within(luma[..., None], known, _AROUND_CM * px_per_cm)[..., 0]
+    side = 2 * max(1, round(_BESIDE_CM * px_per_cm)) + 1
+    beside = cv2.dilate(eyes.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    low, high = _DARKER
+    return np.asarray(beside * ramp(around - luma, low, high), np.float32)
 
 
 def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float) -> Array:
@@ -158,7 +170,7 @@ def lash_light(lids: Lids, *, px_per_cm: float, soft_px: float) -> Array:
     )
     low, high = _LASH_SHUT
     share = np.clip((lids.shut - low) / (high - low), 0, 1) * lids.lashes
-    return np.asarray(-share * (np.minimum(strength, _LASH) * drawn + 0.22 * below), np.float32)
+    return np.asarray(-share * (np.minimum(strength, _LASH) * drawn + _FRINGE * below), np.float32)
 
 
 def _hairs(along_cm: Array) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stit_vfx.shape.lid_columns import CURVES, POINTS, Columns, columns_of, without_holes
+from stit_vfx.shape.lid_columns import ALMOND, CURVES, POINTS, Columns, columns_of, without_holes
 from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
@@ -35,9 +35,14 @@ _FOLLOWS, _FOLLOWS_CM, _PUSHED = 0.15, 0.06, 0.6  # how far the fold goes with i
 _SKIN_ABOVE_CM, _FOLD_CM = 0.16, 0.45  # new skin covers the old lashes; over this it runs into the skin above
 _BELOW_BROW = 0.55  # of the way up to the brow's hair: no further
 _WHOLLY = 0.98  # share of new skin from which on nothing of the old shows through
-_SIDES_CM = 0.10
+_SIDES_CM, _ENDS_CM, _TOP_CM = (
+    0.10,
+    0.22,
+    0.30,
+)  # how soft a lid ends to its sides; at its top it is so at least, if it may
 _DRAWN_OUT = (0.33, 0.58)  # 1 - 1 / stretch: from here on skin is new in part, from here on wholly
-_TAPER = (1.12, 0.62)  # in half eyes: where lashes end, and over how much they grow fewer
+_TAPER = (1.15, 0.75)  # in half eyes: where lashes end, and over how much they grow fewer
+_COVERS = (1.5, 0.6)  # in half eyes: where a lid ends that covers the old lashes, over how much it tapers
 _CORNER_CM = 0.16  # an opening smaller than that is a corner
 _LASHES_CM = 0.14  # lashes of the plate reach so far up from its rim
 _DONOR_CM = 0.45  # the skin below the eye that lends its grain begins this far below the rim
@@ -52,7 +57,7 @@ class Lids:
     fold of a new lid, 1 at its rim. `rim_cm` (S, S): how far below
     the rim a pixel is; `along_cm`: how far to the right of the eye's middle. `shut` (S, S) 0..1: how far the
     eye has closed; `lashes`: how many grow on its rim, ever fewer towards the corners. `eyes` (S, S) bool:
-    eyes and lashes of the plate, which are no skin.
+    eyes and lashes of the plate, which are no skin. `hung` (S, S) 0..1: a brow hangs over the eye below it.
     """
 
     flow: Array
@@ -65,6 +70,7 @@ class Lids:
     shut: Array
     lashes: Array
     eyes: Array
+    hung: Array
 
 
 def lids(
@@ -95,6 +101,7 @@ def lids(
         np.zeros(size, np.float32),
         np.zeros(size, np.float32),
         np.zeros(size, bool),
+        np.zeros(size, np.float32),
     )
     if eye is not None:
         eye = without_holes(eye, px_per_cm)
@@ -111,10 +118,11 @@ def lids(
 def _mark(eyes: Array, columns: Columns, px_per_cm: float) -> None:
     """In place: the plate's eye with what lashes there are around it."""
     (upper, _), (lower, _) = columns.upper, columns.lower
-    inside = columns.round > 0
+    inside = np.abs(columns.along) < ALMOND
     if inside.any():
-        lashes = columns.round[inside, None] * [0.0, _LASHES_CM * px_per_cm]
-        outline = np.concatenate([upper[inside] - lashes, lower[inside][::-1]])
+        lashes = columns.round[inside] * _LASHES_CM * px_per_cm
+        top = np.stack([upper[inside, 0], np.minimum(upper[inside, 1] - lashes, columns.lashes[inside])], 1)
+        outline = np.concatenate([top, lower[inside][::-1]])
         drawn = np.zeros(eyes.shape, np.uint8)
         cv2.fillPoly(drawn, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
         side = 2 * max(1, round(0.14 * px_per_cm)) + 1
@@ -161,6 +169,7 @@ def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_pe
     lashes = lashes * columns.weight * _was_open(columns, px_per_cm)
     out.shut[rows, cols] = np.where(nearer, 1 - open_, out.shut[rows, cols])
     out.lashes[rows, cols] = np.where(nearer, lashes, out.lashes[rows, cols])
+    out.hung[rows, cols] = np.where(nearer, columns.hung, out.hung[rows, cols])
     middle = float((x[0] * columns.arch).sum() / (columns.arch.sum() + 1e-6))
     along = np.broadcast_to((x - middle) / px_per_cm, away.shape)
     out.along_cm[rows, cols] = np.where(nearer, along, out.along_cm[rows, cols])
@@ -222,16 +231,21 @@ def _cover(
 ) -> tuple[Array, Array]:
     """(rows, columns) 0..1 new lid, and how far down it: 0 at the fold, 1 at the rim."""
     gap = columns.lower[0][:, 1] - columns.upper[0][:, 1]
-    there = np.clip(gap / (_CORNER_CM * px_per_cm), 0, 1) * columns.weight
+    ends, over = _COVERS
+    there = smoothstep((ends - np.abs(columns.along)) / over) * columns.weight
+    there = there * np.clip(gap.max() / (_CORNER_CM * px_per_cm), 0, 1)
     amount = float(ramp(shut, _STARTS, _STARTED))
     edge = np.minimum(fold, rim)
     free = np.maximum(_BELOW_BROW * (edge - columns.hair), 1.0)
-    begin = edge - np.minimum(there * _SKIN_ABOVE_CM * px_per_cm, 0.6 * free)
+    lashes = np.clip(columns.upper[0][:, 1] - columns.lashes, 0, None)
+    begin = edge - np.minimum(there * (_SKIN_ABOVE_CM * px_per_cm + lashes), 0.6 * free + lashes)
     most = np.maximum(begin - edge + free, _SIDES_CM * px_per_cm)
-    soft = 1 + np.minimum(there * columns.round * _FOLD_CM * px_per_cm, most)
+    least = np.minimum(_TOP_CM * px_per_cm * there, most)
+    soft = 1 + np.maximum(np.minimum(there * columns.round * _FOLD_CM * px_per_cm, most), least)
     top = smoothstep((y - begin + soft) / soft)
-    soft_px = max(0.5, _SIDES_CM * px_per_cm)
-    cover = cv2.GaussianBlur((smoothstep(3 * there) * top).astype(np.float32), (0, 0), soft_px)
+    wide, high = (max(0.5, cm * px_per_cm) for cm in (_ENDS_CM, _SIDES_CM))
+    cover = (smoothstep(1.6 * there) * top).astype(np.float32)
+    cover = cv2.GaussianBlur(cover, (0, 0), sigmaX=wide, sigmaY=high)
     cover = amount * smoothstep(1.12 * cover) * np.clip(rim - y + 0.5, 0, 1)
     return cover, np.clip((y - begin + soft) / np.maximum(rim - begin + soft, 1.0), 0, 1)
 

@@ -63,6 +63,44 @@ def test_a_closed_lid_is_skin_with_nothing_of_the_eye_in_it(plate: np.ndarray) -
     assert np.abs(np.log(np.median(lid, 0) / SKIN)).max() < 0.55
 
 
+def test_a_closed_lid_joins_the_light_on_both_sides_of_the_eye(plate: np.ndarray) -> None:
+    """Skin that grows four times brighter from the left of an eye to its right."""
+    slope = np.exp(np.log(4) * (np.arange(SIZE) % 80 - 40) / 80)[None, :, None]
+    skin = (plate[..., 0] > 0.2)[..., None]
+    lit = np.where(skin, plate * slope, plate).astype(np.float32)
+    lit[SHADOW] = (SKIN * slope)[0]
+    closed = lids_of(curves(BOTTOM - 1))
+    shown = np.ones((SIZE, SIZE), np.float32)
+    bare = bare_skin(lit, (lit[..., 0] > lit[..., 1]).astype(np.float32), shown)
+    lid = lid_skin(closed, lit, bare, px_per_cm=PX_PER_CM)[76:82].mean((0, 2))
+    assert np.log(lid[52] / lid[28]) == pytest.approx(np.log(4) * 24 / 80, abs=0.12)
+
+
+def test_a_closed_lid_leaves_nothing_of_the_lashes_towards_the_corners() -> None:
+    """Lashes rise above the landmarks' line beside the middle: 3 px at a third of the way to a corner."""
+    closed = lids_of(curves(BOTTOM + 2))
+    for column in (26, 54):  # 14 of 19.4 px from the middle
+        line = BOTTOM - (BOTTOM - TOP) * (1 - (14 / 19.4) ** 2.6)
+        assert closed.cover[round(line) - 4 : int(BOTTOM), column].min() > 0.9
+
+
+def test_under_a_brow_that_hangs_over_the_eye_a_lid_is_dark_at_its_fold_and_covers_no_hair(
+    plate: np.ndarray,
+) -> None:
+    luma = np.log(plate @ [0.27, 0.67, 0.06])
+    y, x = np.mgrid[:SIZE, :SIZE]
+    rise = np.clip(1 - np.abs((x % 80 - 40) / 19.4) ** 2.6, 0, None) * (BOTTOM - TOP)
+    luma[(y > SHADOW.start) & (y <= BOTTOM - rise)] = luma.max() - 3.0
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    hung = lids(still, still, curves(), curves(BOTTOM), px_per_cm=PX_PER_CM, luma=luma)
+    free = lids_of(curves(BOTTOM))
+    assert hung.hung[75, 40] > 0.9 > 0.1 > free.hung.max()
+    assert hung.cover[: int(TOP) - 4, 40].max() < 0.2 < free.cover[: int(TOP) - 4, 40].max()
+    dark, light = (np.log(skin_of(c, plate)[72:82, 40, 1]) for c in (hung, free))
+    assert dark[0] < light[0] - 0.4
+    assert dark[-1] == pytest.approx(light[-1], abs=0.25)
+
+
 def test_a_closed_lid_has_the_grain_of_the_skin_around(plate: np.ndarray) -> None:
     closed = lids_of(curves(BOTTOM - 1))
     lid = np.log(skin_of(closed, plate)[74:82, 25:55, 1])
@@ -93,7 +131,8 @@ def test_a_rim_lies_where_the_plate_shows_it_not_where_landmarks_say() -> None:
     eye = np.zeros((SIZE, SIZE), np.float32)
     eye[int(TOP) - 5 : int(BOTTOM) + 5] = 1.0
     seen, told = (lids_of(curves(BOTTOM + 2), e).cover[:, 40] > 0.5 for e in (eye, None))
-    assert np.flatnonzero(seen).min() == pytest.approx(np.flatnonzero(told).min() - 5, abs=2)
+    # 5 px further out; but above, landmarks are believed to be wrong by 0.12 cm at most.
+    assert np.flatnonzero(seen).min() == pytest.approx(np.flatnonzero(told).min() - 0.12 * PX_PER_CM, abs=1)
     assert np.flatnonzero(seen).max() == pytest.approx(np.flatnonzero(told).max() + 5, abs=2)
 
 
@@ -142,7 +181,7 @@ def test_lashes_are_a_thin_dark_line_along_the_rim() -> None:
     light = lash_light(closed, px_per_cm=PX_PER_CM, soft_px=0.5)[:, 40]
     assert light.max() <= 0
     assert light.min() < -1.0
-    assert np.ptp(np.flatnonzero(light < -0.8)) < 0.2 * PX_PER_CM
+    assert np.ptp(np.flatnonzero(light < -0.8)) <= 0.2 * PX_PER_CM
 
 
 def test_an_eye_that_opens_wide_repeats_no_row_of_the_plate() -> None:
