@@ -19,41 +19,44 @@ _ENAMEL, _GUM, _DARK = (
     np.array([0.34, 0.13, 0.12]),
     np.array([0.048, 0.0135, 0.0115]),
 )
-_TONGUE = np.array([0.300, 0.110, 0.100])
-_BLUSH = np.array([1.20, 0.91, 0.79])  # light in a mouth has been on red skin before
+_TONGUE = np.array([0.230, 0.080, 0.074])
+_BLUSH = np.array([1.13, 0.95, 0.84])  # light in a mouth has been on red skin before
 # Right edges of the teeth along the arch from the middle, centimetres.
 _UPPER_EDGES = np.cumsum([0.0, 0.84, 0.66, 0.74, 0.66, 0.64, 0.95])
 _LOWER_EDGES = np.cumsum([0.0, 0.52, 0.56, 0.64, 0.66, 0.66, 1.0])
 _UPPER_CM, _LOWER_CM = 0.92, 0.78  # height of a crown
 # How much higher than the middle ones the upper teeth end, from the middle on, and their corners' roundness.
 _UPPER_ENDS = np.array([0.0, 0.07, 0.03, 0.09, 0.14, 0.20])
+_ARCH_CM = 2.4  # of the jaws, in front of which a camera in profile looks in
 _CORNER_CM, _CORNER_WIDE_CM, _KEEN_CM = 0.06, 0.07, 0.02
 
 
-def paint(model: ShapeModel, raster: Raster, part: Array, *, light: Array) -> Array:
+def paint(model: ShapeModel, raster: Raster, part: Array, *, light: Array, aside: float = 0.0) -> Array:
     """(n, 3) linear colour at the raster's pixels; 0 where they do not belong to the mouth's inside.
 
-    part (n,): what to paint there, TEETH or MOUTH; light (3,): what a white surface has.
+    part (n,): what to paint there, TEETH or MOUTH; light (3,): what a white surface has; aside (-1..1): sine
+    of the angle from which a camera looks in, for it sees what the opening is before.
     """
     mouth = np.flatnonzero((part == TEETH) | (part == MOUTH))
     out = np.zeros((len(part), 3), np.float32)
     if len(mouth):
         inside = replace(raster, pixels=mouth, corners=raster.corners[mouth], weights=raster.weights[mouth])
-        out[mouth] = _paint(model, inside.read(model.neutral), part[mouth]) * light
+        out[mouth] = _paint(model, inside.read(model.neutral), part[mouth], aside) * light
     return out
 
 
-def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
+def _paint(model: ShapeModel, place: Array, part: Array, aside: float) -> Array:
     """(n, 3) reflectance times how far the mouth lets light in: less towards its corners and its back."""
     lips = model.landmark_modes[0, [62, 66]].mean(0)
     x, depth = place[:, 0] - lips[0], lips[2] - place[:, 2]
-    height, behind = place[:, 1] - (lips[1] - 0.22), _behind(x, lips[1] - place[:, 1])
+    before = _ARCH_CM * aside
+    height, behind = place[:, 1] - (lips[1] - 0.22), _behind(x - before, lips[1] - place[:, 1])
     ends = 1 / (1 + np.exp(-(height - _ends(x)) / _KEEN_CM))[:, None]
     upper = ends * _teeth(x, height, _UPPER_EDGES, _UPPER_CM) * _BLUSH + (1 - ends) * _DARK
     lower = _teeth(x, (lips[1] - 0.12) - place[:, 1], _LOWER_EDGES, _LOWER_CM) * _BLUSH
     is_upper = place[:, 2] + 0.42 * x**2 > lips[2] - 0.75 - 0.11
     teeth = np.where(is_upper[:, None], upper, 0.72 * lower)
-    teeth = teeth * (1 - 0.85 * np.clip(np.abs(x) / 2.2, 0, 1) ** 1.5)[:, None]
+    teeth = teeth * (1 - 0.85 * np.clip(np.abs(x - before) / 2.2, 0, 1) ** 1.5)[:, None]
     colour = np.where((part == TEETH)[:, None], teeth, behind)
     recess = np.clip(1.35 - 0.20 * depth, 0.12, 1.0)
     return (colour * recess[:, None]).astype(np.float32)
@@ -62,7 +65,7 @@ def _paint(model: ShapeModel, place: Array, part: Array) -> Array:
 def _behind(x: Array, below: Array) -> Array:
     """(n, 3) reflectance of what lies behind the teeth: the dark, and a tongue's rounded back in it."""
     dark = np.clip(1 - 0.45 * np.abs(x) / 2.0, 0.3, 1)
-    back = np.exp(-((x / 1.45) ** 2)) * np.clip((below + 0.55 - 0.30 * x**2) / 0.7, 0, 1)
+    back = np.exp(-((x / 1.45) ** 2)) * np.clip((below + 0.30 - 0.30 * x**2) / 1.0, 0, 1)
     furrow = 1 - 0.12 * np.exp(-((x / 0.16) ** 2))
     share = (back * back * (3 - 2 * back) * furrow)[:, None]
     return _DARK * dark[:, None] * (1 - share) + _TONGUE * share

@@ -15,14 +15,15 @@ import numpy as np
 from stit_vfx.shape.chart import HOLES, LIPS
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.light import LUMA
+from stit_vfx.shape.lip_edges import carried, open_edges
 from stit_vfx.shape.lips import Edges, parted
 from stit_vfx.shape.model import EYE, MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.mouth import paint
-from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour, upper_teeth
+from stit_vfx.shape.mouth_memory import BACK, LOWER, UPPER, MouthMemory, sheet_of, skin_colour
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import ramp, smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
-from stit_vfx.shape.teeth import at_source, kept
+from stit_vfx.shape.teeth import kept, row_end
 
 if TYPE_CHECKING:
     from stit_vfx.shape.flow import View
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _SLIT_CM = 0.30  # lips no further apart than this touch, but for a glint of teeth
+_TOUCH_CM = 0.12  # and so near each other they do, whatever a picture looks like
 _OPENED_CM = 0.12
 _AROUND_DEG = 24.0  # of the chart: from the nose to the chin
+_PROFILE = (0.35, 0.75)  # sines of 20 and 49 degrees
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
-_CARRIED_CM, _GLINT = 0.35, 0.2
+_RIM_CM = 0.03  # so far outside a lip's edge its pixels show what is behind it, too
+_GLARE = 1.6  # times the skin's light
+_REDDENS = (0.05, 0.35)  # log of red over green against the skin's: a tooth's, a gum's
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
 _PALE = -0.12  # log of red over green against the skin's: lips are redder, teeth are not
 _TIP_CM, _SCRAP_CM, _TOOTH_CM = 0.15, 0.10, 0.30
@@ -46,10 +51,10 @@ _STRAIN_CM = (0.03, 0.08)  # a mouth that opens by so much more than it can be s
 _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of the light away
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
-_DARKER, _LIGHTER = 0.55, 2.2  # how far eyes may correct the light that skin tells
+_DARKER, _LIGHTER = 0.70, 2.2  # how far eyes may correct the light that skin tells
 _DARK_GAIN = 2.0  # pieces of the dark that the plate shows were lit by where they are
 _SHADED_OWN = 0.2  # what other frames show is shaded already
-_UNDER_LIP, _OVER_LIP = (0.42, 0.50), (0.60, 0.25)  # light left right at the lips, and how far they shade, cm
+_UNDER_LIP, _OVER_LIP = (0.50, 0.45), (0.60, 0.25)  # light left right at the lips, and how far they shade, cm
 
 
 @dataclass(frozen=True)
@@ -81,65 +86,32 @@ def between_lips(
     flow   (S, S, 2) of skin and eyes; exact (S, S, 2) of every surface; visible (S, S) bool
     seen   what the crop shows, where that is known; else the fit is believed
     """
-    parts, px = after.parts(), after.code.scale
-    fitted, inside = _mouth(before.parts()), _mouth(parts)
-    edges = Edges.of(model, before.code)
-    if edges.gap < _SLIT_CM * px:
-        return _between_closed(
-            edges, Edges.of(model, after.code), flow, _lip_flows(model, after, exact, visible), px
-        )
+    px = after.code.scale
+    edges, sides = Edges.of(model, before.code), _lip_flows(model, after, exact, visible)
+    old = open_edges(model, before.code, crop_lin, None if seen is None else seen.of("mouth"))
+    if edges.gap < _SLIT_CM * px and (edges.gap < _TOUCH_CM * px or old.gap < _SLIT_CM * px):
+        return _between_closed(edges, Edges.of(model, after.code), flow, sides, px)
+    new = carried(old, edges, Edges.of(model, after.code))
+    within, flow = parted(old, new, flow, sides)
+    inside = within > 0.5
     if not inside.any():
         return Between(inside, inside, inside, np.zeros(inside.shape, np.float32), flow)
-    mouth = fitted if seen is None else seen.of("mouth") > 0.5
-    widely = mouth if seen is None else seen.of("mouth") > _GLINT
-    teeth_seen = _shrunk(mouth, _LIP_CM * px)
-    skull = _skull_flow(model, after, exact)
-    band, widely = _upper_row(
-        model, before, crop_lin, widely, px=px, glints=seen is not None and not mouth.any()
-    )
-    along_lips = fill(flow, parts == SKIN)
-    row = float(band.sum()) / max(float(teeth_seen.sum()), 1.0)
-    stretch = np.full((1, inside.shape[1]), _stretch(inside, fitted, row))
-    teeth = kept(along_lips, mouth, band, skull)
-    if teeth is not None:
-        along_lips = np.where(teeth.here[..., None], teeth.flow, along_lips)
-        skull = np.where(teeth.here[..., None], teeth.upper, skull)
-        least, most = _STRAIN_CM
-        stretch = stretch * (1 - ramp(teeth.strain / px, least, most))
-    if seen is not None and (stretch < 1).any():
-        inside = _with_carried(inside, parts == SKIN, at_source(widely, flow) > 0.5, px)
-    from_upper = _large(inside & _closed(at_source(band, skull) > 0.5, _SCRAP_CM * px), (_TOOTH_CM * px) ** 2)
-    # A fit may take the upper teeth's tips for lower teeth, which would then hang between the jaws.
-    others_seen = teeth_seen & ~_grown(band, _TIP_CM * px)
-    # The dark has no seams of its own: a smooth one hides those of pieces.
-    seen_here = (parts == TEETH) & (at_source(others_seen, exact) > 0.5)
-    shown = from_upper | _whole(inside & visible & seen_here, _SCRAP_CM * px)
-    rigid = np.where(from_upper[..., None], skull, np.where(shown[..., None], exact, along_lips))
-    missing = float((inside & ~shown).sum()) / float(inside.sum())
-    stretch = stretch * float(smoothstep(missing / 0.12))
-    mixed = rigid + stretch[..., None] * (along_lips - rigid)
-    revealed = (1 - stretch) * (inside & ~shown)
-    flow = np.where(inside[..., None], mixed, flow)
-    return Between(inside, shown, from_upper, revealed.astype(np.float32), flow.astype(np.float32))
+    row = row_end(_pale_light(model, before, crop_lin), old, px)
+    teeth = kept(old, new, _skull_flow(model, before, after), row, px)
+    flow = np.where(inside[..., None], teeth.flow, flow)
+    # At the very edge of lips the plate shows what is behind them, too.
+    rim = new.within(*np.mgrid[: len(flow), : flow.shape[1]][::-1], wider_px=_RIM_CM * px)
+    shown = inside & (teeth.unseen < 0.5)
+    return Between(inside, shown, shown & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
 
 
-def _upper_row(
-    model: ShapeModel, before: View, crop_lin: Array, widely: Array, *, px: float, glints: bool
-) -> tuple[Array, Array]:
-    """(S, S) bool twice: the upper teeth that a plate shows within what is `widely` mouth, and all that may
-    be teeth; `glints`: the mouth is shut but for some that glint.
-    """
+def _pale_light(model: ShapeModel, before: View, crop_lin: Array) -> Array:
+    """(S, S) the light of what is not red, as gums and tongues are, over the skin's. Glare has no colour."""
     skin = skin_colour(before, model, crop_lin)
-    if skin is None:
-        return np.zeros_like(widely), widely
-    band = _grown(upper_teeth(crop_lin / skin, widely, px), 0.5 * _LIP_CM * px) & widely
-    return band, _glint(model, before, crop_lin / skin) if glints else _grown(widely, _LIP_CM * px)
-
-
-def _with_carried(inside: Array, skin: Array, teeth: Array, px: float) -> Array:
-    """The mouth's inside with what fitted lips would carry along, where they lie on the plate's teeth."""
-    carried = _grown(inside, _CARRIED_CM * px) & skin & teeth
-    return np.asarray(inside | _smooth(_closed(inside | carried, _SCRAP_CM * px), _SCRAP_CM * px))
+    skin = np.ones(3, np.float32) if skin is None else skin
+    over_skin = np.maximum(np.minimum(crop_lin, _GLARE * float(skin @ LUMA)) / skin, 1e-3)
+    red = np.log(over_skin[..., 0] / over_skin[..., 1])
+    return np.asarray((over_skin @ LUMA) * (1 - ramp(red, *_REDDENS)), np.float32)
 
 
 def _between_closed(
@@ -175,10 +147,12 @@ def mouth_picture(
     if memory is not None and skin is not None:
         own, known = memory.read(model, raster)
         own = own * skin
-    hidden = _hidden(model, raster, between, known, px)
+    hidden = _hidden(model, raster, between, known)
     part = np.where(hidden, MOUTH, fitted)
     painted = np.where(
-        hidden[:, None], _behind_teeth(model, after, raster, light), paint(model, raster, part, light=light)
+        hidden[:, None],
+        _behind_teeth(model, after, raster, light),
+        paint(model, raster, part, light=light, aside=_aside(after)),
     )
     shade = raster.read_image(_lip_shadow(between.inside, px))[:, None]
     if skin is not None and not between.shown.any():
@@ -210,24 +184,22 @@ def _behind_teeth(model: ShapeModel, view: View, raster: Raster, light: Array) -
     """(n, 3) what a raster's pixels would show if there were no teeth."""
     inner = model.triangles[sheet_of(model)[model.triangles[:, 0]] == BACK]
     back = rasterise(view.points, inner, view.raster.shape)
-    picture = back.image(paint(model, back, np.full(len(back.pixels), MOUTH), light=light))
+    picture = back.image(
+        paint(model, back, np.full(len(back.pixels), MOUTH), light=light, aside=_aside(view))
+    )
     return np.asarray(raster.read_image(fill(picture, back.mask)))
 
 
-def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array, px_per_cm: float) -> Array:
+def _hidden(model: ShapeModel, raster: Raster, between: Between, known: Array) -> Array:
     """(n,) bool: teeth of the shape that are better left out of a picture.
 
-    Lower ones that no frame shows; and upper ones beside those that the plate shows, whose tips it knows.
+    Lower ones that no frame shows; and upper ones beside those that the plate shows.
     """
     sheet = sheet_of(model)[raster.corners[:, 0]]
     out = (sheet == LOWER) & (known < 0.5)
     upper = raster.image((sheet == UPPER).astype(np.float32)) > 0.5
     if between.upper.sum() > _ROW * max(int((upper & between.inside).sum()), 1):
-        out |= (
-            (sheet == UPPER)
-            & (known < 0.5)
-            & raster.read_image(~_grown(between.upper, _TIP_CM / 2 * px_per_cm))
-        )
+        out |= (sheet == UPPER) & (known < 0.5)
     return out
 
 
@@ -260,22 +232,19 @@ def _glint(model: ShapeModel, before: View, over_skin: Array) -> Array:
     return _grown(long[label], 2 * _LIP_CM * px)
 
 
-def _skull_flow(model: ShapeModel, after: View, exact: Array) -> Array:
-    """(S, S, 2) the flow of the upper teeth, continued around them."""
-    sheet = after.raster.image(sheet_of(model)[after.raster.corners[:, 0]].astype(np.float32), -1)
-    return fill(exact, sheet == UPPER) if (sheet == UPPER).any() else exact
+def _skull_flow(model: ShapeModel, before: View, after: View) -> Array:
+    """(S, S, 2) the flow of the upper teeth, which are rigid, continued around them."""
+    upper = sheet_of(model) == UPPER
+    here, moved = after.points[upper, :2], (before.points - after.points)[upper, :2]
+    size, middle = after.raster.shape[0], here.mean(0)
 
+    def terms(x: Array, y: Array) -> Array:
+        x, y = (x - middle[0]) / size, (y - middle[1]) / size
+        return np.stack([np.ones_like(x), x, y, x * x], -1)  # an arch is deeper at its sides
 
-def _stretch(inside: Array, fitted: Array, row: float) -> float:
-    """0..1: a mouth that has to grow a little is stretched along with its lips, which hides the seam.
-
-    By the fit's own mouths (S, S) bool, after and before: what it got wrong about the plate cancels. A mouth
-    that is more than a row of upper teeth (`row`: their share of it) may grow further.
-    """
-    area, area_before = float(inside.sum()), float(fitted.sum())
-    known = float(smoothstep((area_before / area - 0.40) / 0.2))
-    most = _STRETCH[0] + _OPEN_STRETCH * float(smoothstep((0.55 - row) / 0.25))
-    return known * (1 - float(smoothstep((area / max(area_before, 1.0) - most) / _STRETCH[1])))
+    amounts = np.linalg.lstsq(terms(*here.T.astype(np.float64)), moved.astype(np.float64), rcond=None)[0]
+    y, x = np.mgrid[:size, :size].astype(np.float64)
+    return np.asarray(terms(x, y) @ amounts)
 
 
 def _light(before: View, crop_lin: Array, skin: Array | None, skin_luma: float, seen: Parts | None) -> Array:
@@ -313,6 +282,12 @@ def _as_glinting(painted: Array, shade: Array, teeth: Array, glint: Array) -> Ar
     )
     gain = np.clip(theirs / np.maximum(ours, 1e-4), 1, _GLINT_GAIN).astype(np.float32)
     return np.where(teeth[:, None], painted * gain, painted)
+
+
+def _aside(view: View) -> float:
+    """-1..1: from which side a camera looks into a mouth; 0 up to a half profile."""
+    sine = float(view.code.rotation[2, 0])
+    return float(np.sign(sine) * ramp(abs(sine), *_PROFILE) * abs(sine))
 
 
 def _lip_shadow(inside: Array, px_per_cm: float) -> Array:

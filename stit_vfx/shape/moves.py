@@ -12,6 +12,7 @@ both):
     closed      the same, as far as they are not
     release     {name: share} what opposes the move is let go by this share
     sealed      share of what would part lips that touch which is taken back
+    pressed     share by which lips come together that are parted by more than the jaw
     widest      share by which the mouth may end up wider than this person's at rest; it gets there ever more
                 slowly, so that narrow mouths do not tear and wide smiles grow little
     down        the same keys for negative strength; without it negative strength subtracts `expression`
@@ -49,6 +50,7 @@ _KEYS = frozenset(
         "closed",
         "release",
         "sealed",
+        "pressed",
         "widest",
         "down",
         "pose",
@@ -57,6 +59,7 @@ _KEYS = frozenset(
     }
 )
 _PARTED_CM = (0.30, 0.70)  # between the inner lips: closed, parted; fits of closed mouths leave up to 0.3
+_PRESSED_CM = 0.20  # by so much lips that are pressed pass each other
 _NARROWEST = 0.04  # share of its width that any mouth may still grow by
 _ATLAS = np.array([0.0, -1.0, 1.5])  # centimetres: on it the skull turns, between the ears and behind them
 _MOST_FORM = 1.25  # several edits together build no other person
@@ -131,7 +134,25 @@ def _expression_change(model: ShapeModel, code: ShapeCode, move: Move, strength:
         own = _vector(model, move["expression"])
         along = _vector(model, move.get("along", {})) + parted * _vector(model, move.get("along_parted", {}))
         change = change + float(change @ own) / float(own @ own) * along
+    change = _pressed(model, code, change, strength * float(move.get("pressed", 0.0)) * parted)
     return _sealed(model, code, change, float(move.get("sealed", 0.0)) * (1 - parted))
+
+
+def _pressed(model: ShapeModel, code: ShapeCode, change: Array, share: float) -> Array:
+    """The change with lips that come together by a share of what they are apart beyond what the jaw parts
+    them, and pass each other a little: speech goes on behind a sober or an angry face.
+    """
+    if share <= 0:
+        return change
+    follow, jaw = np.zeros_like(change), np.array([name.startswith("jaw") for name in model.expressions])
+    follow[model.index("mouthClose")] = 1.0
+    moved = code.expression + change
+    now, wanted, closed, rest = (
+        _gap(model, code.but(expression=expression))
+        for expression in (code.expression, moved, moved + follow, moved * jaw)
+    )
+    above = max(wanted - (now + share * (rest - _PRESSED_CM - now)), 0.0)
+    return change + follow * above / max(wanted - closed, _PRESSED_CM)
 
 
 def _sealed(model: ShapeModel, code: ShapeCode, change: Array, share: float) -> Array:

@@ -1,10 +1,11 @@
 """Teeth that the plate shows keep their size and place while lips slide over them.
 
 The upper row belongs to the skull, and what is below it goes over into the lower lip and the jaw. A lip that
-closes in covers what is beside it; where one draws back, a strip beside it (roots of teeth, the dark) is
-stretched to reach it, and nothing else.
+closes in covers what is beside it. Where the upper one draws back, a strip beside it (roots of teeth, the
+dark) is stretched to reach it; where the lower one drops, what is below the row is stretched, and where that
+is too little, the row ends and the dark opens below it.
 
-Crops stand upright with the face, so that a mouth is a row of columns, each between an upper and a lower lip.
+All is in the frame of the lips: a mouth is a row of columns, each from one lip's edge to the other's.
 """
 
 from __future__ import annotations
@@ -14,134 +15,166 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stit_vfx.shape.ramp import smoothstep
+from stit_vfx.shape.lips import Edges
+from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
 
 _SPREAD = 2.5  # a strip that is stretched is so many times as wide as the lip moves
 _HALF = 0.5  # of a mouth's height or width: no strip is wider
-_CALM = 0.02  # of the mouth's width: over so much its edges are smoothed
-_KNOWN_PX = 0.5  # no edge is known better
-_WIDE = 0.12  # of its width: over so much columns are at one
-_FEWEST_PX = 4
-_NO_ROW = 0.35  # of the mouth's height belongs to the skull where no upper teeth show
 _ROOM = 2.2  # what is stretched by a smooth step has to be so many times as wide
 _CROWN = 0.3  # of their height: by so much more the upper teeth may be bared
-_LEFT = 0.15  # of a mouth's height shows what was there, even if both lips pass it
-_TIPS = 0.2  # of the upper teeth's height may be stretched with what is below them
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """The columns of a mouth: `left`, `right` px, its first and last one, and `top`, `bottom` (W,) px of all,
-    as the nearest column of the mouth has them. Pixels' outer edges.
-    """
-
-    left: float
-    right: float
-    top: Array
-    bottom: Array
-
-    @classmethod
-    def of(cls, mouth: Array) -> _Columns | None:
-        """From (S, S) bool. None for less than a few columns."""
-        there = np.flatnonzero(mouth.any(0))
-        if len(there) < _FEWEST_PX:
-            return None
-        low, high = mouth.argmax(0)[there] - 0.5, len(mouth) - 0.5 - mouth[::-1].argmax(0)[there]
-        every = np.arange(mouth.shape[1])
-        sigma = max(0.7, _CALM * len(there))
-        curves = (cv2.GaussianBlur(np.interp(every, there, v)[None], (0, 0), sigma)[0] for v in (low, high))
-        return cls(float(there[0]) - 0.5, float(there[-1]) + 0.5, *curves)
+_TIPS, _TIPS_GROW = 0.2, 0.09  # of the upper teeth's height: may be stretched with what is below; by so much
+# What is below the row may grow by this share; of a mouth that is open so far below it, by so much.
+_SLIT, _CAVE, _OPEN_CM = 0.8, 10.0, (0.15, 0.45)
+_FRINGE_CM, _SOFT_CM = 0.045, 0.05  # at a lip's edge pixels show it, too; an end of teeth is as soft
+_BEGUN_CM, _LEFT_CM = (
+    0.05,
+    0.15,
+)  # a gap below the row has begun; from such a gap on nothing hangs below the row
+_IN_CM, _SHADE_CM, _SHADE = 0.35, 0.65, 0.4  # a corner that comes in by so much darkens the teeth beside it
+_SLIVER_CM, _CLOSED_CM = (0.05, 0.20), (0.05, 0.20)  # lips that come so near each other shade what is between
+_DEPTHS, _NO_ROW, _FEWEST = (
+    64,
+    0.35,
+    0.12,
+)  # samples down a column; share of height, and of columns, without a row
+_TALL_CM, _EARLY = (
+    0.20,
+    0.55,
+)  # a lower column tells nothing; teeth that are the upper ones begin in this share
+_ENAMEL, _TOOTH = (
+    80.0,
+    (0.30, 0.12),
+)  # percentile of light that is a tooth's; what is so bright is one, too: at the
+# middle, at the corners
+_GAP_CM = 0.05  # a lower dark is a shadow
+_CALM, _MEDIAN, _KNOWN_PX = 1.5, 7, 1e-9  # columns
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Flows (S, S, 2) px of what is between the lips: of all of it, and of the `upper` teeth, continued.
-    `here` (S, S) bool: where that is. `strain` (W,) px: by how much more the lower lip drops in a column than
-    what is beside it can be stretched.
+    """What the plate shows between the lips after an edit. `flow` (S, S, 2) px: where it comes from. `unseen`
+    (S, S) 0..1: where the plate has nothing. `upper` (S, S) bool: upper teeth.
     """
 
     flow: Array
+    unseen: Array
     upper: Array
-    here: Array
-    strain: Array
 
 
-def kept(along_lips: Array, mouth: Array, row: Array, skull: Array) -> Kept | None:
-    """None where nothing is between the lips.
-
-    along_lips   (S, S, 2) the lips' flow, continued between them
-    mouth, row   (S, S) bool: what the plate shows between the lips, and which of it is upper teeth
-    skull        (S, S, 2) the flow of the upper teeth, continued
+def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: float) -> Kept:
+    """Edges of the lips in the plate and after the edit, the flow (S, S, 2) px of the upper teeth, continued,
+    and how far down they reach in the plate, (N,) px below the line.
     """
-    here = _largest(at_source(mouth, along_lips) > 0.5)
-    old, new = _Columns.of(_largest(mouth)), _Columns.of(here)
-    if old is None or new is None:
-        return None
-    y, x = np.mgrid[: len(here), : here.shape[1]].astype(np.float64)
-    source_x = _towards_corners(x, x + skull[..., 0], new, old)
-    top, bottom = (np.interp(source_x, x[0], edge) for edge in (old.top, old.bottom))
-    height = np.maximum(new.bottom - new.top, 1.0)
-    ends = np.interp(source_x, x[0], _row_end(row & mouth, old))
-    source_y = y + skull[..., 1]
-    source_y = source_y + _yielding(new, source_y - y, top, bottom, _CROWN * (ends - top))
-    up = np.maximum(top - (source_y - y + new.top) - _KNOWN_PX, 0)
-    source_y = source_y + up * (1 - smoothstep((y - new.top) / np.clip(_SPREAD * up, 1e-3, _HALF * height)))
-    upper = np.stack([source_x - x, source_y - y], -1).astype(np.float32)
-    end = np.clip(ends - (source_y - y), new.top, new.bottom)
-    down = new.bottom + (source_y - y) - bottom
-    room, needed = new.bottom - end, _ROOM * np.maximum(down, 0)
-    room = np.maximum(room, np.minimum(needed, room + _TIPS * (end - new.top)))
-    source_y = source_y - down * smoothstep((y - new.bottom + room) / np.maximum(room, 1e-3))
-    strain = (np.maximum(needed - room, 0) * here).sum(0) / np.maximum(here.sum(0), 1) / _ROOM
-    columns = np.flatnonzero(here.any(0))
-    strain = np.interp(x[0], columns, strain[columns])
-    strain = cv2.GaussianBlur(strain[None], (0, 0), max(1.0, _WIDE * len(columns)))[0]
-    return Kept(np.stack([source_x - x, source_y - y], -1).astype(np.float32), upper, here, strain)
+    y, x = np.mgrid[: len(skull), : skull.shape[1]].astype(np.float64)
+    t, depth = after.place(x, y)
+    source_t, source = before.place(x + skull[..., 0], y + skull[..., 1])
+    moved = source - depth
+    source_x, shade = _towards_corners(t, source_t * before.length, before, after, skull, px_per_cm)
+    at, at_new = np.linspace(0, 1, len(before.upper)), np.clip(t, 0, 1)
+    top, bottom, end = (
+        np.interp(source_x / before.length, at, c) for c in (before.upper, before.lower, row_end)
+    )
+    high, low = (np.interp(at_new, at, c) for c in (after.upper, after.lower))
+    # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
+    moved = moved + np.maximum(top - high - moved - _CROWN * (end - top), 0)
+    bared = np.maximum(top - high - moved, 0)
+    strip = np.clip(_SPREAD * bared, _KNOWN_PX, np.maximum(_HALF * (low - high), _KNOWN_PX))
+    source = depth + moved + bared * (1 - smoothstep((depth - high) / strip))
+    # Below: the lip takes along what is there as far as it gives, and a gap opens beyond.
+    dropped = low + moved - bottom
+    below, row = bottom - end, end - top
+    middle = slice(len(row_end) // 4, -len(row_end) // 4)
+    wide = ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM)
+    gives = np.maximum(_TIPS_GROW * row + below * (_SLIT + _CAVE * wide), _KNOWN_PX)
+    taken = np.where(dropped > 0, gives * np.tanh(dropped / gives), dropped)
+    gap = dropped - taken
+    last = low - gap
+    room = np.maximum(last - np.maximum(end - moved, high), 0)
+    room = np.maximum(room, np.minimum(_ROOM * taken, room + _TIPS * row))
+    source = source - taken * smoothstep((depth - last + room) / np.maximum(room, _KNOWN_PX))
+    gap_cm = gap / px_per_cm
+    hangs = (
+        bottom
+        - (bottom - end) * smoothstep(gap_cm / _LEFT_CM)
+        - _FRINGE_CM * px_per_cm * smoothstep(gap_cm / _BEGUN_CM)
+    )
+    over = np.clip((source - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1) * smoothstep(
+        gap_cm / _BEGUN_CM
+    )
+    height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
+    sliver = _SHADE * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
+    unseen = np.maximum(over, np.maximum(shade, sliver))
+    place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
+    flow = place - np.stack([x, y], -1)
+    return Kept(flow, unseen.astype(np.float32), (source < end) & (source > top) & (over < 0.5))
 
 
-def _towards_corners(x: Array, there: Array, new: _Columns, old: _Columns) -> Array:
-    """(S, S) the columns that pixels come from: `there`, but for strips beside corners that draw apart."""
-    wide = _HALF * (new.right - new.left)
-    by = float(np.maximum(old.left - new.left - (there - x).mean(), 0))
-    there = there + by * (1 - smoothstep((x - new.left) / np.clip(_SPREAD * by, 1e-3, wide)))
-    by = float(np.maximum(new.right + (there - x).mean() - old.right, 0))
-    return np.asarray(there - by * (1 - smoothstep((new.right - x) / np.clip(_SPREAD * by, 1e-3, wide))))
-
-
-def _yielding(new: _Columns, teeth: Array, top: Array, bottom: Array, most: Array) -> Array:
-    """(S, S) px by which teeth follow the lips after all: where the upper one would draw back by more than
-    `most` (S, S), and at corners, where both lips may pass all that was between them.
+def row_end(light: Array, edges: Edges, px_per_cm: float) -> Array:
+    """(N,) px below the line to which upper teeth reach in a picture of light (S, S): down to the first dark
+    below them, or to the other lip.
     """
-    high, low = new.top + teeth, new.bottom + teeth
-    left = _LEFT * np.minimum(bottom - top, low - high)
-    least = np.maximum(top - high - most, top + left - low)
-    by = np.clip(0, least, np.maximum(bottom - left - high, least))
-    return cv2.GaussianBlur(by, (0, 0), sigmaX=max(1.0, _CALM * (new.right - new.left)), sigmaY=1e-3)
+    share = np.linspace(0, 1, _DEPTHS)
+    height = edges.lower - edges.upper
+    depth = edges.upper[:, None] + share * height[:, None]
+    place = edges.points(np.zeros(len(edges.upper)))[:, None] + depth[..., None] * edges.down
+    x, y = (np.ascontiguousarray(place[..., k], np.float32) for k in (0, 1))
+    column = cv2.remap(light.astype(np.float32), x, y, cv2.INTER_LINEAR)
+    column = cv2.GaussianBlur(
+        column, (1, 0), sigmaX=1e-3, sigmaY=_CALM
+    )  # gaps between teeth are no end of them
+    tall = height > _TALL_CM * px_per_cm
+    if not tall.any():
+        return np.asarray(edges.lower.copy())
+    bright = float(np.percentile(column[tall, : _DEPTHS // 2], _ENAMEL))
+    # What is bright from above down, for some height; in the shade of the corners teeth are darker.
+    side = np.abs(np.linspace(-1, 1, len(height)))[:, None]
+    tooth = column > bright * (_TOOTH[0] + (_TOOTH[1] - _TOOTH[0]) * smoothstep(side))
+    gap = np.maximum(np.rint(_GAP_CM * px_per_cm / np.maximum(height, 1) * _DEPTHS), 1).astype(int)
+    reach = np.array(
+        [_run_end(row, int(n)) if ok else np.nan for row, n, ok in zip(tooth, gap, tall, strict=True)]
+    )
+    there = np.flatnonzero(np.isfinite(reach))
+    if len(there) < _FEWEST * len(depth):
+        return np.asarray(edges.upper + _NO_ROW * height)
+    reach = np.interp(np.arange(len(depth)), there, reach[there])
+    wide = np.pad(reach, _MEDIAN // 2, mode="edge")
+    reach = np.median(np.lib.stride_tricks.sliding_window_view(wide, _MEDIAN), 1)
+    reach = cv2.GaussianBlur(reach[:, None], (1, 0), sigmaX=1e-3, sigmaY=_CALM)[:, 0]
+    return np.asarray(edges.upper + reach * height)
 
 
-def _row_end(row: Array, columns: _Columns) -> Array:
-    """(W,) px: how far down the upper teeth reach in the plate."""
-    there = np.flatnonzero(row.any(0))
-    if len(there) < _FEWEST_PX:
-        return columns.top + _NO_ROW * (columns.bottom - columns.top)
-    last = len(row) - 0.5 - row[::-1].argmax(0)[there]
-    end = np.interp(np.arange(len(columns.top)), there, last)
-    end = cv2.GaussianBlur(end[None], (0, 0), max(0.7, _CALM * len(there)))[0]
-    return np.asarray(np.clip(end, columns.top, columns.bottom))
+def _run_end(tooth: Array, gap: int) -> float:
+    """0..1 down a column (D,) bool to where its tallest bright run ends, of those that begin high up; `gap`
+    samples of dark end one. NaN without any.
+    """
+    joined = cv2.morphologyEx(tooth[None].astype(np.uint8), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[0]
+    steps = np.diff(np.pad(joined.astype(int), 1))
+    starts, ends = np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)
+    high = starts < _EARLY * len(tooth)
+    if not high.any():
+        return float("nan")
+    tallest = int(np.argmax((ends - starts) * high))
+    return float(ends[tallest] / len(tooth))
 
 
-def _largest(mask: Array) -> Array:
-    """(S, S) bool: the largest of the mask's parts."""
-    count, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count < 2:
-        return mask
-    return np.asarray(label == 1 + stats[1:, cv2.CC_STAT_AREA].argmax())
-
-
-def at_source(image: Array, flow: Array) -> Array:
-    """(S, S) float32: an image (S, S) taken from p + flow, linearly, nothing beyond its edge."""
-    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float32)
-    place = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
-    return cv2.remap(image.astype(np.float32), *place, cv2.INTER_LINEAR)
+def _towards_corners(
+    t: Array, source_x: Array, before: Edges, after: Edges, skull: Array, px_per_cm: float
+) -> tuple[Array, Array]:
+    """(S, S) px along the lips that pixels come from: `source_x`, but for strips beside corners that draw
+    apart; and (S, S) 0..1 the shade of corners that come in.
+    """
+    shade = np.zeros(t.shape)
+    here = t * after.length
+    for corner, way, from_corner in ((0.0, 1.0, here), (1.0, -1.0, after.length - here)):
+        place = after.origin + corner * after.length * after.along
+        row, column = (int(np.clip(round(float(place[k])), 0, len(skull) - 1)) for k in (1, 0))
+        there = before.place(*(place + skull[row, column]))[0] - corner
+        out = -way * float(there) * before.length
+        by = max(out, 0.0)
+        strip = float(np.clip(_SPREAD * by, 1e-3, _HALF * after.length))
+        source_x = source_x + way * by * (1 - smoothstep(from_corner / strip))
+        came_in = float(smoothstep(np.array(-out / px_per_cm / _IN_CM)))
+        shade = np.maximum(shade, _SHADE * came_in * (1 - smoothstep(from_corner / px_per_cm / _SHADE_CM)))
+    return source_x, shade

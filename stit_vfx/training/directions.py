@@ -30,6 +30,7 @@ _SMILE_CLOSED = {
 }
 _WIDEST = 0.33  # of a mouth at rest: broad smiles of people are a quarter to a third wider
 _SOBER = {
+    "pressed": 1.0,  # or the lips of a smile would part in the dark below the teeth
     "release": {
         "mouthSmile": 1.0,
         "cheekSquint": 1.0,
@@ -52,10 +53,11 @@ _ANGER = {
     "mouthFrown": 0.35,
 }
 _ANGER_CLOSED = {"mouthPress": 0.45, "mouthShrugLower": 0.15}
+_ANGER_PARTED = {"mouthPress": 0.45}
 _SURPRISE = {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.7, "mouthShrugUpper": -0.1}
 _SURPRISE_JAW = {
     "closed": {"jawOpen": 0.36},
-    "parted": {"jawOpen": 0.20},
+    "parted": {"jawOpen": 0.32},
 }  # teeth that show would be stretched
 _SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "mouthUpperUp": 0.7, "mouthLowerDown": 0.4}
 
@@ -101,6 +103,8 @@ def _expressions() -> list[dict[str, Any]]:
     angry = {
         "expression": _ANGER,
         "closed": _ANGER_CLOSED,
+        "parted": _ANGER_PARTED,
+        "pressed": 1.0,
         "release": _SMILING | {"browInnerUp": 1.0, "browOuterUp": 0.8, "jawOpen": 0.4},
     }
     surprised = {

@@ -57,3 +57,26 @@ def test_a_jaw_that_is_open_already_still_drops_behind_a_smile(model: ShapeModel
 def test_the_built_in_pack_moves_as_the_recipe_says() -> None:
     pack = json.loads((Path(stit_vfx.packs.__file__).parent / "builtin" / "pack.json").read_text())
     assert {name: d["shape"] for name, d in pack["directions"].items()} == MOVES
+
+
+@pytest.mark.parametrize("name", ["anger", "smile"])
+def test_lips_that_a_smile_parts_come_together_and_those_that_a_jaw_parts_do_not(
+    model: ShapeModel, face, name: str
+) -> None:
+    """An angry or a sober face still speaks."""
+
+    def gaps(**amounts: float) -> tuple[float, float]:
+        rest = np.zeros(len(model.expressions))
+        for key, amount in amounts.items():
+            rest[[k for k, e in enumerate(model.expressions) if e in (key, f"{key}_L", f"{key}_R")]] = amount
+        before = face(0).but(expression=rest)
+        after = apply_moves(model, before, [(MOVES[name], -1.0 if name == "smile" else 1.0)])
+        marks = (model.marks(code) for code in (before, after))
+        was, now = (float(m[[61, 62, 63], 1].mean() - m[[67, 66, 65], 1].mean()) for m in marks)
+        return was, now
+
+    parted, pressed = gaps(mouthSmile=0.9, mouthUpperUp=0.35, mouthLowerDown=0.4)
+    assert parted > 0.5
+    assert pressed < 0.1
+    spoken, still_open = gaps(jawOpen=0.5, mouthSmile=0.2)
+    assert still_open > 0.25 * spoken

@@ -5,71 +5,129 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stit_vfx.shape.teeth import kept
+from stit_vfx.shape.lips import Edges
+from stit_vfx.shape.teeth import kept, row_end
 
-_SIZE, _TOP, _BOTTOM, _LEFT, _RIGHT = 96, 40, 60, 20, 76
-_Y, _X = np.mgrid[:_SIZE, :_SIZE]
-_MOUTH = (_Y >= _TOP) & (_Y < _BOTTOM) & (_X >= _LEFT) & (_X < _RIGHT)
-_STILL = np.zeros((_SIZE, _SIZE, 2), np.float32)
-
-
-def _lips(*, up: float = 0, down: float = 0, out: float = 0) -> np.ndarray:
-    """The flow of lips that move by so many px at their edges, and evenly between them."""
-    t = np.clip((_Y - _TOP + 0.5) / (_BOTTOM - _TOP), 0, 1)
-    across = np.clip((_X - _LEFT + 0.5) / (_RIGHT - _LEFT), 0, 1)
-    return np.stack([out * (1 - 2 * across), up * (1 - t) - down * t], -1).astype(np.float32)
+_SIZE, _PX, _WIDE, _HIGH = 128, 10.0, 60.0, 16.0  # a mouth of 6 by 1.6 cm
+_Y, _X = np.mgrid[:_SIZE, :_SIZE].astype(float)
+_STILL = np.zeros((_SIZE, _SIZE, 2))
+_T = np.linspace(0, 1, 49)
+_BOW = np.sqrt(np.maximum(1 - (2 * _T - 1) ** 2, 0))
 
 
-def _source(lips: np.ndarray, row: np.ndarray = _MOUTH) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    found = kept(lips, _MOUTH, row, _STILL)
-    assert found is not None
-    return _X + found.flow[..., 0], _Y + found.flow[..., 1], found.here
+def _edges(*, up: float = 0.0, down: float = 0.0, out: float = 0.0) -> Edges:
+    """A mouth in the picture's middle whose lips have moved by so many px from rest."""
+    length = _WIDE + 2 * out
+    origin = np.array([(_SIZE - 1) / 2 - length / 2, (_SIZE - 1) / 2])
+    ends = np.array([[[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    upper, lower = -(_HIGH / 2 + up) * _BOW, (_HIGH / 2 + down) * _BOW
+    return Edges(origin, np.array([1.0, 0.0]), np.array([0.0, 1.0]), length, upper, lower, ends)
+
+
+def _kept(after: Edges, *, row: float = 1.0):
+    """What is kept of a mouth whose upper teeth fill this share of its height; with where it comes from."""
+    rest = _edges()
+    found = kept(rest, after, _STILL, rest.upper + row * (rest.lower - rest.upper), _PX)
+    inside = after.within(_X, _Y) > 0.99
+    return found, _X + found.flow[..., 0], _Y + found.flow[..., 1], inside
+
+
+_MIDDLE = np.abs(_X - (_SIZE - 1) / 2) < 20
 
 
 @pytest.mark.parametrize("by", [2, 4, 6])
 def test_lips_that_close_in_cover_teeth_and_do_not_press_them(by: int) -> None:
-    x, y, here = _source(_lips(up=-by, down=-by, out=-by))
-    assert 0 < here.sum() < _MOUTH.sum()
-    assert np.abs(x - _X)[here].max() < 1e-3
-    assert np.abs(y - _Y)[here].max() < 0.5  # edges are known to half a pixel
+    found, x, y, inside = _kept(_edges(up=-by, down=-by))
+    middle = inside & _MIDDLE
+    assert middle.sum() > 50
+    assert np.abs(x - _X)[middle].max() < 1e-6
+    assert np.abs(y - _Y)[middle].max() < 1e-6
+    assert found.upper[middle].all()
 
 
 @pytest.mark.parametrize("by", [1, 2, 3])
-def test_a_lip_that_draws_back_stretches_only_what_is_beside_it(by: int) -> None:
-    _, y, here = _source(_lips(up=by))
-    middle = here & (_X > 30) & (_X < 66)
-    far = middle & (2.5 * by + _TOP < _Y) & (_Y < _BOTTOM - 2)
+def test_an_upper_lip_that_draws_back_stretches_only_what_is_beside_it(by: int) -> None:
+    _, _, y, inside = _kept(_edges(up=by))
+    middle = inside & _MIDDLE
+    far = middle & ((_SIZE - 1) / 2 - _HIGH / 2 + 3 * by < _Y) & (_Y < (_SIZE - 1) / 2 + _HIGH / 2 - 2)
     assert np.abs(y - _Y)[far].max() < 0.1
-    assert y[middle].min() > _TOP - 1  # never beyond the plate's own lip
+    top = (_SIZE - 1) / 2 - _HIGH / 2 * np.interp((_X - 33.5) / 60, _T, _BOW)
+    assert (y - top)[middle].min() > -0.5  # never beyond the plate's own lip
     assert np.diff(y, axis=0)[middle[1:] & middle[:-1]].min() > 0  # and never back
 
 
 def test_corners_that_draw_apart_leave_the_teeth_in_the_middle() -> None:
-    x, _, here = _source(_lips(out=4))
-    middle = here & (np.abs(_X - 47.5) < 12)
-    assert np.abs(x - _X)[middle].max() < 0.1
-    assert x[here].min() > _LEFT - 1
-    assert x[here].max() < _RIGHT
+    _, x, _, inside = _kept(_edges(out=4))
+    assert np.abs(x - _X)[inside & _MIDDLE].max() < 0.1
+    assert x[inside].min() > 33.5 - 0.5
+    assert x[inside].max() < 93.5 + 0.5
 
 
-def test_a_lip_that_drops_takes_the_room_below_the_teeth() -> None:
-    row = _MOUTH & (_Y < _TOP + 8)
-    found = kept(_lips(down=4), _MOUTH, row, _STILL)
-    assert found is not None
-    middle = found.here & (_X > 30) & (_X < 66)
-    assert np.abs(found.flow[..., 1])[middle & (_Y < _TOP + 7)].max() < 0.3
-    assert (_Y + found.flow[..., 1])[middle].max() < _BOTTOM
-    assert found.strain.max() < 0.3
+def test_corners_that_come_in_close_in_the_dark_on_both_sides_alike() -> None:
+    found, _, _, inside = _kept(_edges(out=-5))
+    shade = np.where(inside, found.unseen, 0)
+    assert np.allclose(shade, shade[:, ::-1], atol=1e-6)
+    assert not shade[inside & (np.abs(_X - 63.5) < 15)].any()
+    columns = np.flatnonzero(inside.any(0))
+    along = shade.max(0)[columns[0] : columns[-1] + 1]
+    assert along[0] > 0.3
+    assert np.abs(np.diff(along)).max() < 0.2  # without a step
 
 
-def test_where_teeth_reach_the_lip_it_cannot_drop_far() -> None:
-    strains = [kept(_lips(down=by), _MOUTH, _MOUTH, _STILL) for by in (0, 2, 8)]
-    none, little, much = (float(each.strain[40:56].mean()) for each in strains if each is not None)
-    assert none < 0.05
-    assert little < 0.5
-    assert much > 2
+@pytest.mark.parametrize("down", [3, 8, 20])
+def test_where_teeth_reach_the_lip_the_dark_opens_below_them(down: int) -> None:
+    """Nothing is smeared: the row keeps its size up to a tenth of it, and ends in one smooth curve."""
+    found, _, y, inside = _kept(_edges(down=down))
+    middle = inside & _MIDDLE
+    shown = middle & (found.unseen < 0.5)
+    assert np.abs(y - _Y)[shown].max() < 0.1 * _HIGH
+    assert (found.unseen > 0.5)[middle].sum() > 0.5 * (down - 0.1 * _HIGH) * 40 * 0.8
+    ends = np.array([np.flatnonzero(column)[-1] for column in shown.T if column.any()])
+    assert np.abs(np.diff(ends)).max() <= 1
+    assert np.array_equal(ends, ends[::-1])
 
 
-def test_no_mouth_has_no_teeth() -> None:
-    nothing = np.zeros_like(_MOUTH)
-    assert kept(_STILL, nothing, nothing, _STILL) is None
+def test_an_open_mouth_is_stretched_below_the_row_and_keeps_the_lower_teeth_at_their_lip() -> None:
+    found, _, y, inside = _kept(_edges(down=4), row=0.4)
+    middle = inside & _MIDDLE
+    assert np.abs(y - _Y)[middle & (_Y < (_SIZE - 1) / 2 - 3)].max() < 0.3
+    last = middle & ~np.roll(middle, -1, 0)
+    assert np.abs(y - _Y + 4)[last & (np.abs(_X - 63.5) < 5)].max() < 0.5
+    assert found.unseen[middle].max() < 0.2
+
+
+def test_what_does_not_move_keeps_its_place_and_hides_nothing() -> None:
+    found, x, y, inside = _kept(_edges())
+    assert np.abs(x - _X)[inside].max() < 1e-9
+    assert np.abs(y - _Y)[inside].max() < 1e-9
+    assert not found.unseen[inside].any()
+
+
+def _teeth(height: float, *, dark: float = 0.02) -> np.ndarray:
+    """Light of a mouth with teeth over its upper `height` px, with gaps between them, and the dark below."""
+    rest = _edges()
+    t, depth = rest.place(_X, _Y)
+    upper = np.interp(t, _T, rest.upper)
+    tooth = (depth - upper < height) & (np.mod(_X, 7) > 0.9)
+    return np.where(tooth, 1.0 - 0.5 * np.abs(2 * t - 1), dark)
+
+
+@pytest.mark.parametrize("height", [5.0, 8.0])
+def test_the_row_ends_where_the_dark_begins(height: float) -> None:
+    rest = _edges()
+    end = row_end(_teeth(height), rest, _PX)
+    middle = slice(10, -10)
+    assert np.abs(end - rest.upper - height)[middle].max() < 1.0
+
+
+def test_a_row_that_reaches_the_lip_ends_there() -> None:
+    rest = _edges()
+    end = row_end(_teeth(99.0), rest, _PX)
+    assert np.abs(end - rest.lower)[8:-8].max() < 0.6
+
+
+def test_a_mouth_without_teeth_has_no_row_and_no_trouble() -> None:
+    rest = _edges()
+    end = row_end(np.zeros((_SIZE, _SIZE)), rest, _PX)
+    assert (end >= rest.upper - 1e-9).all()
+    assert (end <= rest.lower + 1e-9).all()
