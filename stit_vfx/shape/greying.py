@@ -19,7 +19,7 @@ Array = np.ndarray
 _SKIN = 0.36  # reflectance of average skin: tells the light from the skin's brightness
 _HAIR_GREY, _BROW_GREY = 0.34, 0.20  # reflectance of grey hair and of grey brows, shadows between strands in
 _HAIR_MOST, _BROW_MOST = 0.80, 0.42  # of log light; noise in black hair must not be lifted into snow
-_HAIR_FADES, _BROW_FADES = 0.8, 0.6  # share of the tint that goes
+_HAIR_FADES, _BROW_FADES = 0.8, 0.5  # share of the tint that goes
 # A white head: of its hair so much is white, and so little of log light is left on the way to grey.
 _WHITE_HEAD, _LEFT = (0.4, 0.7), (0.0, -0.25)
 _WITHIN, _BRIGHTER = (0.7, 1.0), 1.6  # share of hair that is no rim; so much brighter strands there are
@@ -30,6 +30,10 @@ _FLOOR = 2e-3
 _SURE = (0.05, 0.95)  # share of hair from which on it counts: half a hat is no hair
 _BLACK = (0.004, 0.014)  # reflectance of cloth, and of hair in the shade: a black hat may be read as hair
 _LIGHT = 0.35  # share of the skin's tint that is the light's: white hair in warm light is as warm
+# Red over green and blue over green, from least to most, of skins and of the whites of eyes in white light,
+# and of grey hair, which keeps some yellow; log ratio of the strongest light.
+_SKINS, _SCLERAS, _TINT = ((1.45, 0.56), (1.9, 0.8)), ((1.0, 0.85), (1.25, 1.0)), 0.6
+_GREY = (1.05, 1.0, 0.92)
 # Hair wholly: from such a share on, what looks so much like it, and this much of the side inside its edge.
 _HALF, _LIKE, _EDGE = (0.2, 0.45), (0.7, 0.95), 0.024
 
@@ -73,7 +77,27 @@ def greyed(
     fades = np.clip(hair * _HAIR_FADES + brow * _BROW_FADES, 0, 1)[..., None]
     # As light, and not as a gain: a channel without any would stay as dark, and dark hair speckled.
     lifted = crop_lin * np.exp(lift)[..., None]
-    return np.asarray(lifted + fades * ((lifted @ LUMA)[..., None] - lifted), crop_lin.dtype)
+    grey = (lifted @ LUMA)[..., None] * _light_tint(parts, safe)
+    return np.asarray(lifted + fades * (grey - lifted), crop_lin.dtype)
+
+
+def _light_tint(parts: Parts, safe: Array) -> Array:
+    """(3,) what grey hair has in this light, of luma 1: in warm light it is warm.
+
+    As far as skin and the whites of the eyes both say so: either has a tint of its own.
+    """
+    luma, said = safe @ LUMA, []
+    for name, ranges, percentiles in (("skin", _SKINS, (25, 75)), ("eye", _SCLERAS, (75, 96))):
+        sure = parts.of(name) > 0.6
+        if sure.sum() >= 20:
+            low, high = np.percentile(luma[sure], percentiles)
+            red, green, blue = np.log(np.median(safe[sure & (luma >= low) & (luma <= high)], 0))
+            ratios = np.array([red - green, blue - green])
+            said.append(ratios - np.clip(ratios, *np.log(ranges)))
+    least, most = (np.min(said, 0), np.max(said, 0)) if said else (np.zeros(2), np.zeros(2))
+    red, blue = np.clip(least, 0, _TINT) + np.clip(most, -_TINT, 0)
+    tint = np.exp([red, 0.0, blue]) * _GREY
+    return np.asarray(tint / (tint @ LUMA), np.float32)
 
 
 def _level(parts: Parts, crop_lin: Array) -> float:

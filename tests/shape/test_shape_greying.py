@@ -140,3 +140,27 @@ def test_white_hair_in_warm_light_stays_as_warm_as_the_light() -> None:
     parts, lin = head((0.45, 0.44, 0.43))
     gain = grey(parts, lin * warm, 1.0)[parts.of("hair") > 0.5]
     assert np.abs(gain).max() < 0.12
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.0, 1.0), (1.3, 0.95, 0.6), (0.8, 1.0, 1.4)])
+def test_dark_hair_turns_as_grey_as_the_light_is(light: tuple[float, float, float]) -> None:
+    """Half of the light's tint at least, and never more than all of it."""
+    parts, lin = head((0.06, 0.058, 0.056))
+    labels = parts.shares.argmax(0)
+    labels[50:56, 32:62] = LABELS.index("eye")
+    lin[50:56, 32:62] = (0.45, 0.41, 0.39)
+    after = greyed(Parts.from_labels(labels), (lin * light).astype(np.float32), 1.0)
+    red, green, blue = np.log(after[labels == LABELS.index("hair")].mean(0))
+    for seen, true in ((red - green, light[0] / light[1]), (blue - green, light[2] / light[1])):
+        low, high = sorted((0.5 * np.log(true), np.log(true)))
+        assert low - 0.1 < seen < high + 0.1
+
+
+def test_red_skin_beside_white_eyes_turns_no_brow_red() -> None:
+    parts, lin = head((0.06, 0.058, 0.056))
+    labels = parts.shares.argmax(0)
+    labels[50:56, 32:62] = LABELS.index("eye")
+    lin[50:56, 32:62] = (0.45, 0.42, 0.40)
+    lin[labels == LABELS.index("skin")] = (0.5, 0.2, 0.11)
+    after = greyed(Parts.from_labels(labels), lin, 1.0)
+    assert saturation(after[labels == LABELS.index("brow")]).max() < 0.12
