@@ -48,6 +48,10 @@ _THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.95, 0.12, 0.4, 0.25
 # Share of the way from lashes to the curve that stretches at least: mid-eye under a brow that rises a little,
 # under one that rises far, and at the corners; what is little and far.
 _LEAST_SKIN, _FAR_CM = (0.5, 0.15, 0.9), (0.2, 0.6)
+_HUNG_CM, _HUNG_LEAST = (
+    0.06,
+    0.9,
+)  # skin between a rim and a brow that hangs over it; how far the least falls there
 _SHORT_BROW = 1.42  # in half eyes: so far from the middle a brow is looked for
 
 
@@ -118,6 +122,12 @@ def columns_of(
         return _at_rims(columns, eye, px_per_cm)
     columns = replace(columns, hung=_hung(columns, luma, px_per_cm))
     return _below_hair(_at_rims(columns, eye, px_per_cm), luma, px_per_cm)
+
+
+def wide_px(curves: Array) -> float:
+    """How wide an eye with these curves (4, POINTS, 2) is seen; less than nothing from behind."""
+    left, right = np.interp(_CORNERS, np.arange(POINTS), curves[0, :, 0])
+    return float(right - left)
 
 
 def without_holes(eye: Array, px_per_cm: float) -> Array:
@@ -270,11 +280,13 @@ def _below_hair(columns: Columns, luma: Array, px_per_cm: float) -> Columns:
     whole = summed[-1]
     level = np.minimum(0.92 * whole, _THICKEST_CM * px_per_cm)
     free = start + np.clip(summed - level, 0, 1).sum(0)
+    low = _HUNG_CM * px_per_cm  # what hangs over the eye is hair down to its rim
+    free = free - columns.hung * (start - low) * (1 - smoothstep((free - start) / (start - low)))
     certain = smoothstep(whole / (_THINNEST_CM * px_per_cm)) * columns.wide + 1e-3
     risen = (columns.brow[0] - columns.brow[1])[:, 1] + columns.moved
     little, far, corner = _LEAST_SKIN
     middle = little + (far - little) * ramp(risen / px_per_cm, *_FAR_CM)
-    least = corner + (middle - corner) * columns.wide
+    least = (corner + (middle - corner) * columns.wide) * (1 - _HUNG_LEAST * columns.hung)
     both = np.stack([certain * np.clip(free / reach, least, 1), certain * free / reach, certain])
     sigma = _BROW_ALIKE_CM * px_per_cm
     share, bare, certain = cv2.GaussianBlur(both.astype(np.float32), (0, 0), sigmaX=sigma, sigmaY=1e-3)

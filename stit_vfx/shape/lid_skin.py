@@ -25,7 +25,11 @@ _GRAIN_CM = 0.06  # what is finer is grain
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
 _UNFOLDS_CM, _UNFOLDED_CM = 0.07, 0.10  # how soft unfolded skin's edge is, and its light
 _FOREHEAD_CM = 2.2  # above a brow there is skin again
-_UNFOLDED_SHADE, _DEEPEST_CODE, _LEAST_CODE = 0.28, 0.5, 0.02  # share of the socket's shadow that it has
+_UNFOLDED_SHADE, _UNFOLDED_HUNG = (
+    0.28,
+    0.5,
+)  # share of the socket's shadow that it has; under a brow that hung
+_DEEPEST_CODE, _LEAST_CODE = 0.5, 0.02
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
 _HUNG = (0.9, 0.9)  # log light lost under a brow that hangs over the fold; how far down the lid that goes
@@ -138,7 +142,8 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
         return crop_lin
     light = _mean_within(fill(log, known), known + 0.05, _UNFOLDED_CM * px_per_cm)
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
-    light = light + _UNFOLDED_SHADE * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0)[..., None]
+    shade = _UNFOLDED_SHADE + (_UNFOLDED_HUNG - _UNFOLDED_SHADE) * lids.hung
+    light = light + (shade * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0))[..., None]
     light = cv2.GaussianBlur(_taken(light, lids.flow), (0, 0), max(0.8, _UNFOLDED_CM * px_per_cm))
     fine, forehead = (
         _grain(log, known, _GRAIN_CM * px_per_cm),

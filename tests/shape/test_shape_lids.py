@@ -225,6 +225,20 @@ def test_skin_is_new_where_a_rising_brow_draws_it_out_and_nowhere_else() -> None
     assert not lids_of(curves(BOTTOM - 1)).unfolded.any()
 
 
+def test_a_brow_that_hangs_over_the_eye_rises_as_thick_as_it_is() -> None:
+    """Dark down to the rim: all of it is hair, and skin is new below it alone."""
+    luma = np.zeros((SIZE, SIZE))
+    y, x = np.mgrid[:SIZE, :SIZE]
+    rise = np.clip(1 - np.abs((x % 80 - 40) / 19.4) ** 2.6, 0, None) * (BOTTOM - TOP)
+    luma[(y >= 52) & (y <= BOTTOM - rise)] = -2.0
+    raised = brow_raised(luma)
+    rows = np.arange(SIZE) + raised.flow[:, 40, 1]
+    hair = (rows >= 52) & (rows < TOP - 1) & (raised.unfolded[:, 40] < 0.5)
+    assert hair.sum() == pytest.approx(TOP - 1 - 52, abs=2)
+    assert np.diff(rows[hair]).max() < 1.4
+    assert raised.unfolded[np.flatnonzero(hair).max() + 2 : int(TOP) - 2, 40].min() > 0.9
+
+
 def test_unfolded_skin_has_no_hair_in_it_and_the_colour_of_skin(plate: np.ndarray) -> None:
     plate[SHADOW] = SKIN
     plate[44:58] = np.where(np.arange(SIZE) % 6 < 3, 0.02, 0.3)[
