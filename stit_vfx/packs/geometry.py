@@ -274,6 +274,8 @@ class GeometryModel:
             free = 1 - _grown(fields.zones.ears, round(_LOBE * len(crop_code)))
             fields = replace(fields, flow=layers.held(fields.flow * free[..., None]))
         moved, face = layers.moved(fields.flow)
+        if fields.turn.any():
+            moved = layers.smoothed(moved, fields.flow, fields.skin)
         edited = self._relit(fields, moved, old, new, face)
         edit = layers.together(crop_code, edited, fields.turn, layers.jaw(fields.flow, fields.skin))
         edit = np.where(fields.fade[..., None] == 0, crop_code, edit)

@@ -29,6 +29,7 @@ _STANDING = ("cloth", "hand", "thing")
 _DOUBT = 0.1  # a softmax is never quite 0 or 1: shares within this of either are
 _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have run into the skin
 _WISPS = 0.014  # of the crop's side: so far off a head that turns there are hairs and light that go with it
+_DRAWN, _PORES = (0.35, 0.6), 0.005  # px of the plate for a px of the picture; of the crop's side
 _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
 _JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
 _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
@@ -126,6 +127,24 @@ class Layers:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""
         return self._over_backdrop(self.clean, self.face, flow)
 
+    def smoothed(self, moved: Array, flow: Array, skin: Array) -> Array:
+        """What was moved (S, S, 3), without the streaks that pores become where a turn draws skin out of a
+        few pixels: there it is smooth, with the plate's grain. The same bits elsewhere, and between the lids
+        and lips that `skin` (S, S) 0..1 leaves open.
+        """
+        there, wide = _grid(len(flow)) + flow, _PORES * len(flow)
+        own = self.face * (1 - self.invented)
+        covered = np.clip(sample_within(own, there), 0, 1)
+        closed = 1 - _grown(_holes(skin > _DOUBT), max(1, round(wide)))
+        drawn = (_drawn_out(flow) * _sure(covered) * closed)[..., None]
+        if drawn.max() < _DOUBT:
+            return moved
+        firm = _sure(own)[..., None]
+        total = cv2.GaussianBlur(firm, (0, 0), wide)[..., None]
+        smooth = sample_within(cv2.GaussianBlur(self.clean * firm, (0, 0), wide) / total, there)
+        smooth = smooth + grain_like(self.clean, own > _FIRMLY, smooth)
+        return np.where(drawn == 0, moved, moved + drawn * (smooth - moved))
+
     def jaw(self, flow: Array, firm: Array) -> Array:
         """(S, S) 0..1: where the face, moved by `flow` (S, S, 2) px, covers a collar. Only what was seen of
         it before, and is `firm` (S, S) 0..1, face and not neck.
@@ -183,6 +202,27 @@ class Layers:
         still = (flow == 0).all(-1, keepdims=True)
         moved = _between(moved + bare * self.backdrop, picture, there, self.backdrop)
         return np.where(still, picture, moved), share
+
+
+def _holes(mask: Array) -> Array:
+    """(S, S) 0 or 1: what a mask encloses and leaves open."""
+    inner = mask.astype(np.uint8)
+    edges, _ = cv2.findContours(inner, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = inner.copy()
+    cv2.drawContours(whole, edges, -1, 1, cv2.FILLED)
+    return np.asarray(whole - inner, np.float32)
+
+
+def _drawn_out(flow: Array) -> Array:
+    """(S, S) 0..1: how far the flow (S, S, 2) px draws out what it moves in some direction."""
+    step_y, step_x = (np.gradient(flow.astype(np.float64), axis=k) for k in (0, 1))
+    a, b, c, d = 1 + step_x[..., 0], step_y[..., 0], step_x[..., 1], 1 + step_y[..., 1]
+    whole, area = a * a + b * b + c * c + d * d, a * d - b * c
+    # The smaller singular value: px of the plate for each px of the picture.
+    least = np.sqrt(np.maximum(0.5 * (whole - np.sqrt(np.maximum(whole**2 - 4 * area**2, 0))), 0))
+    low, high = _DRAWN
+    share = _smooth((high - least) / (high - low))
+    return cv2.GaussianBlur(share, (0, 0), 1.5) * (cv2.dilate(share, np.ones((5, 5))) > 0)
 
 
 def _between(mixed: Array, picture: Array, there: Array, wall: Array) -> Array:

@@ -26,7 +26,7 @@ from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.shading import Surface, shading_ratio
-from stit_vfx.shape.turning import head_flow, over_neck
+from stit_vfx.shape.turning import eased, head_flow, one_piece, over_neck
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -216,6 +216,7 @@ def _skin_flow(
     turn = np.zeros_like(exact)
     turned = whole_head and not np.array_equal(before.code.rotation, after.code.rotation)
     if turned:
+        certain = one_piece(certain)
         turn = head_flow(before.code, after.code, after.depths(), certain)
     flow = fill(exact - turn, certain)
     flow *= _reach(after.raster.mask | before.raster.mask, after.code.scale)[..., None]
@@ -224,7 +225,7 @@ def _skin_flow(
         return flow, turn
     cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
     if turned:
-        return over_neck(flow, turn, after.code, certain, cloth)
+        return over_neck(eased(flow, certain, after.code.scale), turn, after.code, certain, cloth)
     # Skin that drops goes over a neck or a collar; what rises draws the neck out.
     drawn, _ = over_neck(flow, turn, after.code, certain, cloth, yields_cm=_YIELDS_CM)
     rises = smoothstep(flow[..., 1:] / (_RISES_CM * after.code.scale))

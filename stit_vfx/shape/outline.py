@@ -78,12 +78,24 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     away = cv2.dilate(likely.astype(np.uint8), outside) == 0
     marks = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     marks[sure], marks[away | standing] = cv2.GC_FGD, cv2.GC_BGD
-    # What stands before the head says nothing of the colours behind it.
+    # Above, what stands before a head says nothing of the colours behind it; below, it is behind the jaw.
     behind = fill(crop_code, parts.of("background") * away + 1e-6)
-    picture = np.clip(np.where(standing[..., None], behind, crop_code), 0, 1).astype(np.float32)
+    picture = np.where(standing[..., None], behind, crop_code)
     work = (_WORK_PX, _WORK_PX)
-    small = cv2.resize(picture, work, interpolation=cv2.INTER_AREA)
-    cut = _halves(small, cv2.resize(marks, work, interpolation=cv2.INTER_NEAREST))
+    above, below = (
+        cv2.resize(np.clip(p, 0, 1).astype(np.float32), work, interpolation=cv2.INTER_AREA)
+        for p in (picture, crop_code)
+    )
+    small = cv2.resize(marks, work, interpolation=cv2.INTER_NEAREST)
+    rows = np.flatnonzero((zones.ears > 0.5).any(1))
+    middle = int(rows.max() / size * _WORK_PX) if len(rows) else _WORK_PX
+    top, first = middle + _LAP_PX, max(middle - _LAP_PX, 0)
+    cut = np.vstack(
+        [
+            _halves(above[:top], small[:top])[:middle],
+            _halves(below[first:], small[first:])[middle - first :],
+        ]
+    )
     return np.asarray(cv2.resize(_largest(cut).astype(np.float32), (size, size)))
 
 

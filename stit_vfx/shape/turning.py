@@ -13,6 +13,7 @@ import numpy as np
 
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.fill import fill
+from stit_vfx.shape.ramp import smoothstep
 
 Array = np.ndarray
 
@@ -24,9 +25,10 @@ _NECK_CM = (-7.0, -15.0)  # the turn begins to fade at the chin's height, and is
 _CHIN = np.array([0.0, -7.5, 9.0])
 _BELOW_CM = (7.0, 3.0)  # above the chin: between these heights the neck takes over
 _CLOTH, _BESIDE_CM = 0.3, 0.35  # share from which there is a collar, and how far its colour reaches
-_YIELDS_CM = 3.2  # a turn of 15 degrees moves a chin by 2
+_YIELDS_CM = (1.2, 3.2)  # a turn of 15 degrees moves a chin by 2, along a collar or towards it
 _SEAM_CM = 0.6  # inside the jaw's edge: over so much the one goes over into the other
 _ROUND_CM = 0.3
+_EASE_CM = 0.2  # a step in the flow is spread over so much
 _COARSE, _ROUNDS = 4, 150
 
 
@@ -51,6 +53,24 @@ def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array)
     return np.asarray(_within_crop(moved), np.float32)
 
 
+def one_piece(sure: Array) -> Array:
+    """(S, S) bool without what lies apart: a patch of cheek at an ear would split its lobe."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(sure.astype(np.uint8), connectivity=4)
+    return sure if count < 3 else np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))
+
+
+def eased(flow: Array, sure: Array, px_per_cm: float) -> Array:
+    """The flow (S, S, 2) without a step at the outline of what is `sure` (S, S) bool: it would draw the rim
+    of the far cheek in steps of a pixel.
+    """
+    outline = np.zeros(sure.shape, np.uint8)
+    edges, _ = cv2.findContours(sure.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(outline, edges, -1, 1)
+    away = cv2.distanceTransform(1 - outline, cv2.DIST_L2, 5) / (_EASE_CM * px_per_cm)
+    soft = cv2.GaussianBlur(flow, (0, 0), _EASE_CM * px_per_cm)
+    return np.asarray(flow + smoothstep(2 - away)[..., None] * (soft - flow), flow.dtype)
+
+
 def over_neck(
     flow: Array,
     turn: Array,
@@ -58,13 +78,13 @@ def over_neck(
     sure: Array,
     cloth: Array,
     *,
-    yields_cm: float = _YIELDS_CM,
+    yields_cm: float | None = None,
 ) -> tuple[Array, Array]:
     """The flow of the skin and of what sits on the head, (S, S, 2) px each, with the neck drawn out evenly
     between the jaw, which goes where it goes, and the collar, which stays. Above the jaw nothing changes.
 
     sure (S, S) bool: firmly on the face; cloth (S, S) 0..1, none where nothing is known of it. yields_cm: so
-    near a collar the jaw gives way.
+    near a collar the jaw gives way; without it, as it moves along the collar or towards it.
     """
     seen = _seen_cm(after, sure.shape)
     above = (seen - (after.rotation @ _CHIN)[:2]) @ _upright(after)
@@ -74,6 +94,8 @@ def over_neck(
     clothed = lower & (bare < _BESIDE_CM * after.scale)
     # There the jaw gives way, or all of the turn would be drawn out of a few pixels.
     held = np.minimum(bare, cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5))
+    if yields_cm is None:
+        yields_cm = _yields(flow[sure & lower], _upright(after) * [1, -1])
     sure = sure & ~(lower & (held < yields_cm * after.scale))
     low = _NECK_CM[1] - _CHIN[1]
     still = ~sure & ((above < low) | edge | clothed)
@@ -91,6 +113,15 @@ def over_neck(
     # Long hair hangs: beside the jaw it goes with the skull, and ever less so further down.
     hair = turn * (1 - share + share * drawn[..., 2:])
     return np.asarray(skin, flow.dtype), np.asarray(hair, turn.dtype)
+
+
+def _yields(jaw: Array, upright: Array) -> float:
+    """Centimetres from a flow (n, 2) of the jaw and the head's upward axis in the picture, right and down: a
+    neck is sheared without harm, but it is not squeezed.
+    """
+    mean = jaw.mean(0) if len(jaw) else np.zeros(2)
+    along, towards = _YIELDS_CM
+    return float(along + (towards - along) * abs(mean @ upright) / max(float(np.linalg.norm(mean)), 1e-6))
 
 
 def _even(values: Array, sure: Array, still: Array) -> Array:
