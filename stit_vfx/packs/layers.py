@@ -16,10 +16,11 @@ import numpy as np
 
 from stit_vfx.plate.composite import OVERSHOOT, sample_within
 from stit_vfx.plate.warp import sample
-from stit_vfx.shape.backdrop import backdrop, continued
+from stit_vfx.shape.backdrop import backdrop, continued, nearest
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
+from stit_vfx.shape.ramp import ramp
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -31,6 +32,9 @@ _SPILL = 0.008  # of the crop's side: so near an obstacle its colour may have ru
 _WISPS = 0.014  # of the crop's side: so far off a head that turns there are hairs and light that go with it
 _DRAWN, _PORES = (0.35, 0.6), 0.005  # px of the plate for a px of the picture; of the crop's side
 _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge still has its colour
+_ITS_OWN, _UNLIKE_WALL = (0.05, 0.3), (0.05, 0.15)  # of the way from the wall's colour; of code
+_A_STEP = (0.2, 0.4)  # of code, in a backdrop
+_MISSED = 0.06  # of code: a guess at the backdrop that is wrong by so much is likely none
 _JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
 _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
 _FIRMLY = 0.9  # skin that is no less than that tells the grain
@@ -79,15 +83,19 @@ class Layers:
         """
         face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
         spill = max(1, round(_SPILL * len(crop_code)))
-        rim = max(1, round(_RIM * len(crop_code)))
-        covers = _grown(_covers(face, behind), rim)
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
-        spilt = _grown(1 - behind, max(1, round(_WISPS * len(crop_code))) if turns else spill)
-        near = _sure(behind * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
+        # Clothes beside a head are behind it as well: they go on where it uncovers them.
+        collar = _ratio(parts.of("cloth"), parts.of(*_STANDING)) * (1 - zones.face)
+        beyond = behind + standing * collar
+        spilt = _grown(1 - beyond, max(1, round(_WISPS * len(crop_code))) if turns else spill)
+        near = _sure(beyond * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
         # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
         mirrors = (1 - spilt) * (1 - zones.ears)
         guess = backdrop(crop_code, mirrors, near) if not turns else continued(crop_code, 1 - spilt)
-        wall = _mixed(crop_code, 1 - spilt, guess)
+        guesses = (guess, fill(crop_code, near), nearest(crop_code, 1 - spilt)[0])
+        steps = _steps(guesses[2])
+        covers, head = (_edges(crop_code, part, behind, guesses, steps) for part in (face, face + worn))
+        wall = _mixed(crop_code, 1 - spilt, _likeliest(crop_code, guesses, steps * (1 - head)))
         bare_face = face * (1 - hidden)
         skin = fill(crop_code, _sure(bare_face))
         skin = skin + grain_like(crop_code, bare_face > _FIRMLY, skin)
@@ -99,12 +107,12 @@ class Layers:
             worn,
             standing,
             covers,
-            _grown(_covers(face + worn, behind), rim),
+            head,
             hidden,
             unstood,
             clean,
             wall,
-            np.asarray(_ratio(parts.of("cloth"), parts.of(*_STANDING)) * (1 - zones.face), np.float32),
+            np.asarray(collar, np.float32),
             hidden * (1 - np.clip(_FRAMES * _grown(parts.of("glasses"), spill), 0, 1)),
         )
 
@@ -302,6 +310,44 @@ def _covers(part: Array, behind: Array) -> Array:
     return _smooth((share - _DOUBT) / (1 - 2 * _DOUBT))
 
 
+def _steps(backdrop_code: Array) -> Array:
+    """(S, S) 0..1: where a backdrop (S, S, 3) code has an edge of its own, as that of a shoulder."""
+    rim = max(1, round(_RIM * len(backdrop_code)))
+    disc = _disc(2 * rim)
+    most = (cv2.dilate(backdrop_code, disc) - cv2.erode(backdrop_code, disc)).max(2)
+    return cv2.GaussianBlur(ramp(most, *_A_STEP), (0, 0), rim)
+
+
+def _edges(crop_code: Array, part: Array, behind: Array, guesses: tuple[Array, ...], steps: Array) -> Array:
+    """(S, S) 0..1: how far a part covers the backdrop, of which there are some `guesses` (S, S, 3).
+
+    A little beyond its matte a part's edge still has its colour, and goes along with it. Where the backdrop
+    has `steps` (S, S) of its own, what has the backdrop's colour stays, or they would be smeared.
+    """
+    rim = max(1, round(_RIM * len(crop_code)))
+    covers, front = _covers(part, behind), fill(crop_code, _sure(part))
+    to_front = np.linalg.norm(crop_code - front, axis=-1)
+    to_wall = np.min([np.linalg.norm(crop_code - guess, axis=-1) for guess in guesses], 0)
+    unlike = ramp(np.linalg.norm(front - guesses[1], axis=-1), *_UNLIKE_WALL)
+    its_own = 1 - steps * unlike * (1 - ramp(_ratio(to_wall, to_wall + to_front), *_ITS_OWN))
+    # A speck of some third colour is no piece of an edge.
+    rim_own = cv2.morphologyEx(_grown(covers, rim) * its_own, cv2.MORPH_OPEN, _disc(2 * rim))
+    return np.maximum(covers, rim_own)
+
+
+def _likeliest(crop_code: Array, guesses: tuple[Array, ...], share: Array) -> Array:
+    """(S, S, 3) the first of the guesses at the backdrop, and by `share` (S, S), beside a head, the one that
+    is most like what is seen there: the head's colours may have run into that, but on which side of an edge
+    of the backdrop it is shows.
+    """
+    soft = max(1.0, _RIM * len(crop_code))
+    off = [cv2.GaussianBlur(((crop_code - guess) ** 2).sum(-1), (0, 0), soft) for guess in guesses]
+    likely = np.stack([np.exp(-0.5 * np.minimum(o / _MISSED**2, 60.0)) for o in off]) + 1e-9
+    likely = (likely / likely.sum(0))[..., None]
+    best = sum((s * guess for s, guess in zip(likely, guesses, strict=True)), np.zeros_like(crop_code))
+    return guesses[0] + share[..., None] * (best - guesses[0])
+
+
 def _mixed(crop_code: Array, known: Array, guess: Array) -> Array:
     """(S, S, 3) the crop where it is known, bit for bit, and the guess where it is not."""
     share = known[..., None]
@@ -315,8 +361,7 @@ def _sure(share: Array) -> Array:
 
 def _grown(share: Array, radius_px: int) -> Array:
     """(S, S) the share, grown by a disc and soft again."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
-    soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), disc), (0, 0), 0.5 * radius_px)
+    soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), _disc(radius_px)), (0, 0), 0.5 * radius_px)
     return _smooth(np.maximum(soft, share) / 0.8)
 
 
@@ -340,9 +385,12 @@ def _closed(share: Array, reach: float) -> Array:
     """(S, S) the share, with gaps of less than twice `reach` of the side between its parts closed."""
     if share.max() < 0.5:
         return share
-    radius = max(1, round(reach * len(share)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    disc = _disc(max(1, round(reach * len(share))))
     return np.asarray(cv2.morphologyEx(share.astype(np.float32), cv2.MORPH_CLOSE, disc))
+
+
+def _disc(radius_px: int) -> Array:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

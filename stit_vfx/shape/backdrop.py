@@ -39,15 +39,7 @@ def continued(crop_code: Array, behind: Array) -> Array:
     """(S, S, 3) code: the same where a head turns. It uncovers strips beside what is seen of the backdrop.
     That is continued inwards, ever softer: in strips so wide one would see that a mirror mirrors.
     """
-    known = (behind > 0.5).astype(np.uint8)
-    if not known.any():
-        return np.asarray(crop_code, np.float32)
-    depth, nearest = cv2.distanceTransformWithLabels(
-        1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_label = np.zeros((int(nearest.max()) + 1, 3), np.float32)
-    of_label[nearest[known > 0]] = crop_code[known > 0]
-    inwards = np.where(known[..., None] > 0, crop_code, of_label[nearest]).astype(np.float32)
+    inwards, depth = nearest(crop_code, behind)
     smooth: Array = inwards
     finer: Array = inwards
     for sigma in _SOFTER:
@@ -58,6 +50,17 @@ def continued(crop_code: Array, behind: Array) -> Array:
     # Smooth guesses on a grainy wall would show where the head has been.
     grain = grain_like(crop_code, behind > _CERTAIN, smooth) * np.clip(depth / 2, 0, 1)[..., None]
     return np.asarray(smooth + grain, np.float32)
+
+
+def nearest(crop_code: Array, behind: Array) -> tuple[Array, Array]:
+    """(S, S, 3) code: for each pixel the nearest one that shows the backdrop, and (S, S) px how far off."""
+    known = (behind > 0.5).astype(np.uint8)
+    if not known.any():
+        return np.asarray(crop_code, np.float32), np.zeros(behind.shape, np.float32)
+    depth, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    of_label = np.zeros((int(label.max()) + 1, 3), np.float32)
+    of_label[label[known > 0]] = crop_code[known > 0]
+    return np.where(known[..., None] > 0, crop_code, of_label[label]).astype(np.float32), depth
 
 
 def _mirrored(crop_code: Array, behind: Array) -> tuple[Array, Array]:
