@@ -168,7 +168,8 @@ def _fields(
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
     luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
     eye_seen = None if seen is None else seen.of("eye")
-    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma)
+    azimuth = after.chart_deg(model)[..., 0]
+    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma, azimuth_deg=azimuth)
     flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
     between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)

@@ -8,16 +8,20 @@ it is, and new skin (`lid_skin`) unrolls from the fold down to the rim. The eyeb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
 
-from stit_vfx.shape.lid_columns import ALMOND, CURVES, POINTS, Columns, columns_of, without_holes
+from stit_vfx.shape.lid_columns import ALMOND, CURVES, POINTS, Columns, columns_of, wide_px, without_holes
 from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
 
+# An eye that a turn takes out of sight is left to the flow: so narrow, and so much narrower than it was.
+_NARROW_CM, _NARROWER = (1.3, 1.9), (0.75, 0.95)
+_WHITE_CM = 0.08
+_BRIDGE_DEG, _NO_SKIN = (2.5, 6.5), 1e3  # of the chart: on the nose; on the eye's side of it
 _LASH_CM = (0.18, 0.30)  # skin that goes rigidly with the upper, the lower rim
 _SLIT_CM = 0.1
 _WAY, _WAY_CM = 0.70, 0.62  # a lid that came so far of the opening, but no more than so far, has closed it
@@ -73,6 +77,10 @@ class Lids:
     hung: Array
 
 
+_PLACES = ("down", "rim_cm", "along_cm")  # between two of which lies a third
+_CHANGED = tuple(each.name for each in fields(Lids) if each.name != "eyes")
+
+
 def lids(
     flow: Array,
     eye_flow: Array,
@@ -82,12 +90,14 @@ def lids(
     px_per_cm: float,
     eye: Array | None = None,
     luma: Array | None = None,
+    azimuth_deg: Array | None = None,
 ) -> Lids:
     """Both eyes put right in a flow (S, S, 2).
 
     `eye_flow` (S, S, 2): the eyeballs' own. `before`, `after` (2 * 4 * POINTS, 2): the curves in crop px.
     `eye` (S, S) 0..1: where the plate shows eyes. Landmarks are often a millimetre or two wrong about rims.
     `luma` (S, S): logarithm of the plate's light, which shows brows. Their hair moves as one.
+    `azimuth_deg` (S, S): the chart's, where skin is seen: in profile the bridge of the nose hides an eye.
     """
     size = flow.shape[:2]
     out = Lids(
@@ -106,13 +116,45 @@ def lids(
     if eye is not None:
         eye = without_holes(eye, px_per_cm)
     shape = (2, CURVES, POINTS, 2)
-    for old, new in zip(before.reshape(shape), after.reshape(shape), strict=True):
+    for side, old, new in zip((-1, 1), before.reshape(shape), after.reshape(shape), strict=True):
+        in_sight = _in_sight(wide_px(old) / px_per_cm, wide_px(new) / px_per_cm)
         columns = columns_of(old, new, size=flow.shape[1], px_per_cm=px_per_cm, eye=eye, luma=luma)
-        if columns is not None:
-            open_ = _openness(columns, px_per_cm)
-            _mark(out.eyes, columns, px_per_cm)
-            _put_right(out, eye_flow, columns, open_, px_per_cm)
+        if columns is None or not in_sight:
+            continue
+        share = np.full(size, in_sight, np.float32)
+        if azimuth_deg is not None:
+            beside = np.where(azimuth_deg < -_NO_SKIN, 1, ramp(side * azimuth_deg, *_BRIDGE_DEG))
+            share *= beside if eye is None else np.maximum(beside, ramp(_near(eye, px_per_cm), 0.2, 0.6))
+        open_ = _openness(columns, px_per_cm)
+        _mark(out.eyes, columns, px_per_cm)
+        right = replace(out, **{name: getattr(out, name).copy() for name in _CHANGED})
+        _put_right(right, eye_flow, columns, open_, px_per_cm)
+        out = _partly(out, right, share)
     return out
+
+
+def _near(eye: Array, px_per_cm: float) -> Array:
+    """(S, S) 0..1: where the plate shows eyes, and so near them that some of their white may."""
+    side = 2 * max(1, round(_WHITE_CM * px_per_cm)) + 1
+    return cv2.dilate(eye, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def _in_sight(was_cm: float, now_cm: float) -> float:
+    """0..1: whether an eye that looks so wide, before and after, is one to put right."""
+    if min(was_cm, now_cm) <= 0:
+        return 0.0
+    return max(float(ramp(now_cm, *_NARROW_CM)), float(ramp(now_cm / was_cm, *_NARROWER)))
+
+
+def _partly(lids: Lids, right: Lids, share: Array) -> Lids:
+    """So much (S, S) of what putting an eye right changes; where that is all or nothing, to the bit."""
+    mixed = {}
+    for name in _CHANGED:
+        old, new = getattr(lids, name), getattr(right, name)
+        part = share[..., None] if old.ndim == 3 else share
+        part = (part > 0).astype(np.float32) if name in _PLACES else part
+        mixed[name] = np.where(part == 1, new, old + part * (new - old)).astype(old.dtype)
+    return replace(lids, **mixed)
 
 
 def _mark(eyes: Array, columns: Columns, px_per_cm: float) -> None:
@@ -183,6 +225,7 @@ def _openness(columns: Columns, px_per_cm: float) -> float:
     gaps = [columns.lower[k][:, 1] - columns.upper[k][:, 1] for k in (0, 1)]
     total = (float(columns.arch.sum()) + 1e-6) * px_per_cm
     before, after = (float((columns.arch * gap).sum()) / total for gap in gaps)
+    before *= min(columns.grown, 1)  # a smaller eye is no closed one
     whole = min(_WAY * max(before, _SLIT_CM), _WAY_CM)
     return 1 - float(np.clip((before - after) / whole, 0, 1)) ** _SLOWLY
 
@@ -199,6 +242,7 @@ def _rim(columns: Columns, open_: float, px_per_cm: float) -> tuple[Array, Array
     gap, gap_old = (np.maximum((b - a)[:, 1], 0) for a, b in ((upper, lower), (upper_old, lower_old)))
     low = np.maximum(lower[:, 1], 0.5 * (upper[:, 1] + lower[:, 1]))
     low = low + (1 - open_) * (_bow(columns, low, px_per_cm) - low)
+    gap_old = gap_old * min(columns.grown, 1)
     most = (_WIDEST_CM + _WIDEST * gap_old.max() / px_per_cm) * px_per_cm
     wider = most * np.tanh(np.maximum(gap - gap_old, 0) / most)
     left = np.maximum(gap_old * open_ - _SLIVER_CM * px_per_cm * (1 - open_), 0)

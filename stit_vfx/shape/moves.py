@@ -32,6 +32,7 @@ from stit_vfx.errors import PackFormatError
 from stit_vfx.shape.code import ShapeCode, rotation_matrix
 from stit_vfx.shape.form import FORMS
 from stit_vfx.shape.model import ShapeModel
+from stit_vfx.shape.ramp import ramp
 
 Array = np.ndarray
 Move = Mapping[str, Any]
@@ -62,6 +63,8 @@ _PARTED_CM = (0.30, 0.70)  # between the inner lips: closed, parted; fits of clo
 _PRESSED_CM = 0.20  # by so much lips that are pressed pass each other
 _NARROWEST = 0.04  # share of its width that any mouth may still grow by
 _ATLAS = np.array([0.0, -1.0, 1.5])  # centimetres: on it the skull turns, between the ears and behind them
+# So far is a head turned where a further turn begins to yield, and where it has: to nothing, or to a share.
+_TOWARDS_DEG, _AWAY_DEG, _AWAY_LEAST = (36.0, 50.0), (32.0, 48.0), 0.25
 _MOST_FORM = 1.25  # several edits together build no other person
 
 
@@ -87,9 +90,18 @@ def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, 
 
 def _turned(code: ShapeCode, turn: Array) -> ShapeCode:
     """The code turned by (2,) radians to the image's right and up, about the joint of head and neck."""
-    rotation = rotation_matrix(np.array([-turn[1], turn[0], 0.0])) @ code.rotation
+    rotation = rotation_matrix(np.array([-turn[1], _plausible(code, turn[0]), 0.0])) @ code.rotation
     stays = ((code.rotation - rotation) @ _ATLAS)[:2] * [1, -1]
     return code.but(rotation=rotation, translation=code.translation + code.scale * stays)
+
+
+def _plausible(code: ShapeCode, yaw: float) -> float:
+    """As much of a turn, in radians, as a plate can show: in profile a nose hides what a turn to the camera
+    would bare, and its far eye goes out of sight in a turn away from it.
+    """
+    aside = float(np.arcsin(np.clip(code.rotation[2, 0], -1, 1)))
+    (low, high), least = (_AWAY_DEG, _AWAY_LEAST) if yaw * aside < 0 else (_TOWARDS_DEG, 0.0)
+    return yaw * (1 - (1 - least) * float(ramp(np.degrees(abs(aside)), low, high)))
 
 
 def expression_look(model: ShapeModel, before: ShapeCode, after: ShapeCode) -> dict[str, float]:

@@ -270,3 +270,26 @@ def test_an_eye_that_is_closed_in_the_plate_gets_no_second_lashes() -> None:
         shut = lids(still, still, before, curves(BOTTOM + 6), px_per_cm=PX_PER_CM)
         assert lash_light(shut, px_per_cm=PX_PER_CM, soft_px=0.5).min() <= most
     assert not lids(still, still, closed, curves(BOTTOM + 6), px_per_cm=PX_PER_CM).lashes.any()
+
+
+def test_a_nose_in_profile_keeps_its_skin_from_the_lids_of_the_eye_behind_it() -> None:
+    """The right half of the right eye lies behind the nose; the left eye is hidden by nothing."""
+    across = np.broadcast_to(np.linspace(-30, 30, SIZE, dtype=np.float32), (SIZE, SIZE)).copy()
+    across[:, 40:80] = 0.0
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    seen = lids(still, still, curves(), curves(BOTTOM - 1), px_per_cm=PX_PER_CM, azimuth_deg=across)
+    whole = lids_of(curves(BOTTOM - 1))
+    assert not seen.cover[:, 40:80].any()
+    assert not seen.flow[:, 40:80].any()
+    for kept in (slice(0, 38), slice(104, SIZE)):
+        assert np.array_equal(seen.cover[:, kept], whole.cover[:, kept])
+    assert seen.cover[int(BOTTOM) - 4, 30] > 0.9
+
+
+@pytest.mark.parametrize(("narrower", "moves"), [(1.0, True), (0.25, False)])
+def test_an_eye_that_a_turn_takes_out_of_sight_is_left_to_the_flow(narrower: float, moves: bool) -> None:
+    after = curves(BOTTOM - 1)
+    after[:, 0] *= narrower
+    still = np.zeros((SIZE, SIZE, 2), np.float32)
+    turned = lids(still, still, curves(), after, px_per_cm=PX_PER_CM)
+    assert turned.flow.any() == moves

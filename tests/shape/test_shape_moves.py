@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import stit_vfx.packs
+from stit_vfx.shape.code import rotation_vector
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.moves import apply_moves
 from stit_vfx.training.directions import default_directions
@@ -80,3 +81,25 @@ def test_lips_that_a_smile_parts_come_together_and_those_that_a_jaw_parts_do_not
     assert pressed < 0.1
     spoken, still_open = gaps(jawOpen=0.5, mouthSmile=0.2)
     assert still_open > 0.25 * spoken
+
+
+@pytest.mark.parametrize(
+    ("head_deg", "turn_deg", "share"),
+    [
+        (0, 10, 1.0),
+        (25, 10, 1.0),
+        (25, -10, 1.0),
+        (55, -10, 0.0),
+        (-55, 10, 0.0),
+        (55, 10, 0.25),
+        (-55, -10, 0.25),
+    ],
+)
+def test_a_profile_turns_as_far_as_a_plate_can_show(
+    model: ShapeModel, face, head_deg: float, turn_deg: float, share: float
+) -> None:
+    """To the camera not at all: nobody has seen what is behind the nose."""
+    code = face(yaw=np.radians(head_deg))
+    turned = apply_moves(model, code, [({"pose": {"yaw": turn_deg}}, 1.0)])
+    by_deg = np.degrees(rotation_vector(turned.rotation @ code.rotation.T)[1])
+    assert by_deg == pytest.approx(share * turn_deg, abs=1e-6)
