@@ -27,6 +27,7 @@ _READ = 0.45  # what the reader's word counts against colours
 _ASTRAY = 0.25  # price of an edge as far away as may be
 _HOLE, _DARKER = 0.5, (1.1, 2.0)  # what counts that is by so much (log of light) darker than the lips
 _SHADED = 0.4  # log of light: by how much a lip is darker at its ends
+_TIP = 0.10  # of the mouth's width: so near its corners lips end in a point
 _TALL_CM = 0.20  # a mouth lower than that is known by the fit
 _CALM_PX, _CALM_CM = 0.6, 0.025
 _ALIKE = 4.0  # columns over which a lip has one colour
@@ -55,6 +56,8 @@ def open_edges(model: ShapeModel, code: ShapeCode, crop_lin: Array, mouth: Array
     points = SeenLips.of(model, code).marks
     log = _log_colour(crop_lin, max(_CALM_PX, _CALM_CM * code.scale))
     gap = fitted.lower - fitted.upper
+    columns = np.linspace(0, 1, len(gap))
+    known = np.clip(gap / (_TALL_CM * code.scale), 0, 1) * smoothstep(np.minimum(columns, 1 - columns) / _TIP)
     curves = []
     for own, outer, way in ((fitted.upper, _TOP_LIP, 1.0), (fitted.lower, _BOTTOM_LIP, -1.0)):
         at, depth = fitted.place(*points[list(outer)].T)
@@ -62,7 +65,7 @@ def open_edges(model: ShapeModel, code: ShapeCode, crop_lin: Array, mouth: Array
         off = _offset(log, mouth, fitted, own, rim, way=way, px=code.scale)
         # No edge passes far into the mouth, where teeth part from the dark and look like edges of lips.
         most = np.maximum(_OTHER * gap, 0.1 * code.scale)
-        curves.append(own + way * np.minimum(way * off, most) * np.clip(gap / (_TALL_CM * code.scale), 0, 1))
+        curves.append(own + way * np.minimum(way * off, most) * known)
     middle = (curves[0] + curves[1]) / 2
     found = replace(fitted, upper=np.minimum(curves[0], middle), lower=np.maximum(curves[1], middle))
     return _to_corners(found, log[..., 1], code.scale)

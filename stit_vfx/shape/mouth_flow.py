@@ -54,7 +54,7 @@ _SKIN_LUMA = 0.36  # reflectance of average skin
 _DARKER, _LIGHTER = 0.70, 2.2  # how far eyes may correct the light that skin tells
 _DARK_GAIN = 2.0  # pieces of the dark that the plate shows were lit by where they are
 _SHADED_OWN = 0.2  # what other frames show is shaded already
-_UNDER_LIP, _OVER_LIP = (0.50, 0.45), (0.60, 0.25)  # light left right at the lips, and how far they shade, cm
+_UNDER_LIP, _OVER_LIP = (0.58, 0.42), (0.70, 0.25)  # light left right at the lips, and how far they shade, cm
 
 
 @dataclass(frozen=True)

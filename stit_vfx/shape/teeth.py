@@ -27,6 +27,12 @@ _CROWN = 0.3  # of their height: by so much more the upper teeth may be bared
 _TIPS, _TIPS_GROW = 0.2, 0.09  # of the upper teeth's height: may be stretched with what is below; by so much
 # What is below the row may grow by this share; of a mouth that is open so far below it, by so much.
 _SLIT, _CAVE, _OPEN_CM = 0.8, 10.0, (0.15, 0.45)
+# So near its corners a mouth is stretched, by up to so much, while it opens by less than that.
+_END_CM, _STRETCHY_CM, _OPENS_CM = (0.05, 1.00), 0.6, (0.15, 0.45)
+_DROPS = 0.8  # as wide as lips open that drop past the teeth by so much
+_LEAST_CM, _LOW_CM = 0.20, (0.35, 0.60)  # what is between lips so near each other may grow by so much
+_LOOSE = (0.9, 0.75)  # of what lips pass teeth by, they take along at the corners, and where they part little
+_TO_CORNER, _PARTING_CM = (0.35, 0.9), (0.0, 0.25)  # of the way from the middle; little is less than that
 _FRINGE_CM, _SOFT_CM = 0.045, 0.05  # at a lip's edge pixels show it, too; an end of teeth is as soft
 _BEGUN_CM, _LEFT_CM = (
     0.05,
@@ -34,20 +40,11 @@ _BEGUN_CM, _LEFT_CM = (
 )  # a gap below the row has begun; from such a gap on nothing hangs below the row
 _IN_CM, _SHADE_CM, _SHADE = 0.35, 0.65, 0.4  # a corner that comes in by so much darkens the teeth beside it
 _SLIVER_CM, _CLOSED_CM = (0.05, 0.20), (0.05, 0.20)  # lips that come so near each other shade what is between
-_DEPTHS, _NO_ROW, _FEWEST = (
-    64,
-    0.35,
-    0.12,
-)  # samples down a column; share of height, and of columns, without a row
-_TALL_CM, _EARLY = (
-    0.20,
-    0.55,
-)  # a lower column tells nothing; teeth that are the upper ones begin in this share
-_ENAMEL, _TOOTH = (
-    80.0,
-    (0.30, 0.12),
-)  # percentile of light that is a tooth's; what is so bright is one, too: at the
-# middle, at the corners
+# Samples down a column; share of height that belongs to the skull, and of columns, without a row of teeth.
+_DEPTHS, _NO_ROW, _FEWEST = 64, 0.35, 0.12
+_TALL_CM, _EARLY = 0.20, 0.55  # a lower column tells nothing; upper teeth begin in this share of one
+_ENAMEL = 80.0  # percentile of the light between the lips that is a tooth's
+_TOOTH = (0.30, 0.12)  # of that: what is so bright is a tooth, too, at the middle and at the corners
 _GAP_CM = 0.05  # a lower dark is a shadow
 _CALM, _MEDIAN, _KNOWN_PX = 1.5, 7, 1e-9  # columns
 
@@ -77,38 +74,58 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
         np.interp(source_x / before.length, at, c) for c in (before.upper, before.lower, row_end)
     )
     high, low = (np.interp(at_new, at, c) for c in (after.upper, after.lower))
+    middle = slice(len(row_end) // 4, -len(row_end) // 4)
+    opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
+    row, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
+    drops = float(np.median((after.lower - before.lower)[middle]) + moved[row, column]) / px_per_cm
+    shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
     moved = moved + np.maximum(top - high - moved - _CROWN * (end - top), 0)
+    moved = moved - _yielding(t, low + moved - bottom, low - high - bottom + top, shut, px_per_cm)
     bared = np.maximum(top - high - moved, 0)
     strip = np.clip(_SPREAD * bared, _KNOWN_PX, np.maximum(_HALF * (low - high), _KNOWN_PX))
     source = depth + moved + bared * (1 - smoothstep((depth - high) / strip))
     # Below: the lip takes along what is there as far as it gives, and a gap opens beyond.
     dropped = low + moved - bottom
     below, row = bottom - end, end - top
-    middle = slice(len(row_end) // 4, -len(row_end) // 4)
     wide = ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM)
-    gives = np.maximum(_TIPS_GROW * row + below * (_SLIT + _CAVE * wide), _KNOWN_PX)
+    tall = float(np.median((before.lower - before.upper)[middle])) / px_per_cm
+    least = _LEAST_CM * px_per_cm * (1 - ramp(tall, *_LOW_CM)) + _KNOWN_PX
+    gives = np.maximum(_TIPS_GROW * row + below * (_SLIT + _CAVE * wide), least)
+    # Corners of mouths that hardly open are stretched, whatever it takes.
+    aside = 1 - ramp(np.minimum(at_new, 1 - at_new) * after.length / px_per_cm, *_END_CM)
+    gives = gives + _STRETCHY_CM * px_per_cm * aside * shut
     taken = np.where(dropped > 0, gives * np.tanh(dropped / gives), dropped)
     gap = dropped - taken
     last = low - gap
     room = np.maximum(last - np.maximum(end - moved, high), 0)
     room = np.maximum(room, np.minimum(_ROOM * taken, room + _TIPS * row))
     source = source - taken * smoothstep((depth - last + room) / np.maximum(room, _KNOWN_PX))
-    gap_cm = gap / px_per_cm
-    hangs = (
-        bottom
-        - (bottom - end) * smoothstep(gap_cm / _LEFT_CM)
-        - _FRINGE_CM * px_per_cm * smoothstep(gap_cm / _BEGUN_CM)
-    )
-    over = np.clip((source - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1) * smoothstep(
-        gap_cm / _BEGUN_CM
-    )
+    begun, left = (smoothstep(gap / px_per_cm / cm) for cm in (_BEGUN_CM, _LEFT_CM))
+    hangs = bottom - (bottom - end) * left - _FRINGE_CM * px_per_cm * begun
+    over = begun * np.clip((source - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
     height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
     sliver = _SHADE * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
     unseen = np.maximum(over, np.maximum(shade, sliver))
     place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
     flow = place - np.stack([x, y], -1)
     return Kept(flow, unseen.astype(np.float32), (source < end) & (source > top) & (over < 0.5))
+
+
+def _middle(edges: Edges) -> Array:
+    """(2,) px in the middle between the lips."""
+    return np.asarray(edges.points((edges.upper + edges.lower) / 2)[len(edges.upper) // 2])
+
+
+def _yielding(t: Array, dropped: Array, grown: Array, shut: float, px_per_cm: float) -> Array:
+    """(S, S) px by which teeth go with lips that drop together past them by `dropped` px and part by `grown`,
+    or a gap would open between lips that do not: where lips part little, and at the corners of a mouth that
+    is `shut`, 0..1.
+    """
+    both = np.maximum(dropped - np.maximum(grown, 0), 0)
+    corner = shut * _LOOSE[0] * ramp(np.abs(2 * t - 1), *_TO_CORNER)
+    loose = np.maximum(corner, _LOOSE[1] * (1 - ramp(grown / px_per_cm, *_PARTING_CM)))
+    return np.asarray(loose * both)
 
 
 def row_end(light: Array, edges: Edges, px_per_cm: float) -> Array:

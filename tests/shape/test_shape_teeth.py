@@ -96,6 +96,18 @@ def test_an_open_mouth_is_stretched_below_the_row_and_keeps_the_lower_teeth_at_t
     assert found.unseen[middle].max() < 0.2
 
 
+def test_lips_that_drop_together_take_teeth_along_rather_than_open_a_gap() -> None:
+    found, _, y, inside = _kept(_edges(up=-3, down=3))
+    middle = inside & _MIDDLE
+    assert 1.5 < (_Y - y)[middle & (np.abs(_Y - 63.5) < 3)].mean() < 3.0
+    assert (found.unseen > 0.5)[middle].mean() < 0.05
+
+
+def test_an_upper_lip_that_drops_with_a_jaw_covers_the_teeth() -> None:
+    _, _, y, inside = _kept(_edges(up=-3, down=12))
+    assert np.abs(y - _Y)[inside & _MIDDLE & (_Y < 65)].max() < 0.1
+
+
 def test_what_does_not_move_keeps_its_place_and_hides_nothing() -> None:
     found, x, y, inside = _kept(_edges())
     assert np.abs(x - _X)[inside].max() < 1e-9
