@@ -48,6 +48,7 @@ _THICKEST_CM, _THINNEST_CM, _BROW_ALIKE_CM, _RISES_CM = 0.95, 0.12, 0.4, 0.25
 # Share of the way from lashes to the curve that stretches at least: mid-eye under a brow that rises a little,
 # under one that rises far, and at the corners; what is little and far.
 _LEAST_SKIN, _FAR_CM = (0.5, 0.15, 0.9), (0.2, 0.6)
+_GROWS = (0.6, 1.6)  # no eye becomes smaller, larger than that
 _HUNG_CM, _HUNG_LEAST = (
     0.06,
     0.9,
@@ -62,7 +63,8 @@ class Columns:
     `weight` (n,) fades towards the ends. `along` (n,) is -1 and 1 at the corners; `wide` (n,) 0..1 spans the
     brow. From rows `top` (n,) on flow is put right; `moved` (n,) px is how far down the corners go; `hair`
     (n,) are the rows in which the brow ends; `lashes` (n,) those up to which the plate may show lashes;
-    `hung` (n,) 0..1: a brow hangs over the eye, no skin is seen above its rim.
+    `hung` (n,) 0..1: a brow hangs over the eye, no skin is seen above its rim. `grown`: how much larger the
+    whole eye is after.
     """
 
     first: int
@@ -78,6 +80,7 @@ class Columns:
     lower: Pair
     brow: Pair
     cheek: Pair
+    grown: float = 1.0
 
     @property
     def arch(self) -> Array:
@@ -117,6 +120,7 @@ def columns_of(
     columns = _on_curves(old, new, size=size)
     if columns is None:
         return None
+    columns = replace(columns, grown=_grown(old, new))
     columns = _widened(_at_corners(columns, eye, px_per_cm), px_per_cm)
     if luma is None:
         return _at_rims(columns, eye, px_per_cm)
@@ -128,6 +132,16 @@ def wide_px(curves: Array) -> float:
     """How wide an eye with these curves (4, POINTS, 2) is seen; less than nothing from behind."""
     left, right = np.interp(_CORNERS, np.arange(POINTS), curves[0, :, 0])
     return float(right - left)
+
+
+def _grown(old: Array, new: Array) -> float:
+    """How much wider an eye becomes against brow and cheek, which a turn foreshortens as it does the eye."""
+
+    def share(curves: Array) -> float:
+        wide = [np.diff(np.interp(_CORNERS, np.arange(POINTS), curve))[0] for curve in curves[..., 0]]
+        return float(0.5 * (wide[0] + wide[1]) / max(0.5 * (wide[2] + wide[3]), 1.0))
+
+    return float(np.clip(share(new) / max(share(old), 1e-3), *_GROWS))
 
 
 def without_holes(eye: Array, px_per_cm: float) -> Array:

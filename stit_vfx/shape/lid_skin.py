@@ -29,6 +29,7 @@ _UNFOLDED_SHADE, _UNFOLDED_HUNG = (
     0.28,
     0.5,
 )  # share of the socket's shadow that it has; under a brow that hung
+_BARE, _OFF_HAIR_CM = (0.6, 0.95), 0.1  # skin without a hair in it, nor so near to any
 _DEEPEST_CODE, _LEAST_CODE = 0.5, 0.02
 _SHADOW = -1.4  # of log light against the usual skin: darker is shadow or hair
 _SHADE_CM = 0.16  # the shadow that the plate has in its socket, as soft as this
@@ -140,7 +141,9 @@ def unfolded_skin(lids: Lids, crop_lin: Array, bare: Array, *, px_per_cm: float)
     known = (smoothstep((bare - 0.1) / 0.4) * ~lids.eyes).astype(np.float32)
     if not known.any():
         return crop_lin
-    light = _mean_within(fill(log, known), known + 0.05, _UNFOLDED_CM * px_per_cm)
+    away = 2 * max(1, round(_OFF_HAIR_CM * px_per_cm)) + 1
+    sure = cv2.erode(ramp(bare, *_BARE) * known, np.ones((away, away), np.uint8)) + 1e-4
+    light = _mean_within(fill(log, sure), sure + 0.05, _UNFOLDED_CM * px_per_cm)
     socket = cv2.GaussianBlur(fill(log, ~lids.eyes), (0, 0), max(1.0, _SHADE_CM * px_per_cm))
     shade = _UNFOLDED_SHADE + (_UNFOLDED_HUNG - _UNFOLDED_SHADE) * lids.hung
     light = light + (shade * np.clip((socket - light) @ LUMA, -_DEEPEST_CODE, 0))[..., None]

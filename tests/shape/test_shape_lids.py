@@ -147,6 +147,20 @@ def test_a_lid_closes_out_to_the_corner_that_the_plate_shows() -> None:
         assert np.flatnonzero(lashes < -0.3).min() == pytest.approx(21, abs=3)
 
 
+def test_an_eye_that_becomes_smaller_is_not_taken_for_one_that_closes() -> None:
+    eyes = curves().reshape(2, 4, POINTS, 2)
+    smaller = eyes.copy()
+    middle = np.array([[40.0, BOTTOM], [120.0, BOTTOM]])[:, None, None]
+    smaller[:, :2] = middle + 0.7 * (eyes[:, :2] - middle)
+    closing = eyes.copy()
+    closing[:, :2, :, 1] = BOTTOM + 0.7 * (eyes[:, :2, :, 1] - BOTTOM)
+    small, closed = (lids_of(after.reshape(-1, 2)) for after in (smaller, closing))
+    assert small.shut.max() < 0.05
+    assert not small.cover.any()
+    assert closed.shut.max() > 0.2
+    assert closed.cover.max() > 0.3
+
+
 def test_a_closed_rim_hangs_in_one_bow_between_the_corners() -> None:
     """Even where the lower lid is level, and where landmarks have a kink in it."""
     kinked = curves(BOTTOM + 2).reshape(2, 4, POINTS, 2)
