@@ -40,6 +40,7 @@ _OUT_CM, _UP_DOWN_CM, _BESIDE_CM = (
     0.16,
 )  # a corner is looked for so far beyond the fitted one; around it
 _LINE = (0.15, 0.45)  # log of light by which the line between lips is darker than skin beside it
+_DRAWN, _OPENS, _BESIDE = 0.9, (0.02, 0.12), (0.35, 0.85)  # share; gap's of the width; way from the middle
 _NEAR = 0.25  # of the mouth's width: so far from a corner the edges go along with it
 _TOP_LIP, _BOTTOM_LIP = (48, 49, 50, 51, 52, 53, 54), (48, 59, 58, 57, 56, 55, 54)  # landmarks
 
@@ -76,11 +77,15 @@ def carried(old: Edges, before: Edges, after: Edges) -> Edges:
     Lips that would pass each other meet.
     """
     grow = after.length / before.length
+    # Corners of a mouth that opens are drawn out; their dark recess does not rise as a bump beside the teeth.
+    side = np.abs(np.linspace(-1, 1, len(before.upper)))
+    opens = ramp((after.gap - before.gap) / after.length, *_OPENS)
+    keeps = (grow * (1 - _DRAWN * opens * ramp(side, *_BESIDE)))[:, None]
 
     def new(own: Array, was: Array, now: Array) -> Array:
         away = own - was
         away = (away @ before.along)[:, None] * after.along + (away @ before.down)[:, None] * after.down
-        return np.asarray(now + grow * away)
+        return np.asarray(now + keeps * away)
 
     upper, lower = (
         new(old.points(own), before.points(was), after.points(now))
@@ -89,14 +94,25 @@ def carried(old: Edges, before: Edges, after: Edges) -> Edges:
             (old.lower, before.lower, after.lower),
         )
     )
-    moved = _through(after, upper, lower)
+    moved = _with_ends(_through(after, upper, lower), after)
     middle = (moved.upper + moved.lower) / 2
     return replace(moved, upper=np.minimum(moved.upper, middle), lower=np.maximum(moved.lower, middle))
 
 
+def _with_ends(edges: Edges, fitted: Edges) -> Edges:
+    """The edges with the ends of fitted ones, where in profile their lips end apart from each other."""
+    place = fitted.origin + fitted.ends[..., :1] * fitted.length * fitted.along
+    place = place + fitted.ends[..., 1:] * fitted.down
+    ends = np.stack(edges.place(place[..., 0], place[..., 1]), -1)
+    apart = (np.ptp(fitted.ends[..., 1], axis=1) > 0)[:, None, None]
+    return replace(edges, ends=np.where(apart, ends, fitted.ends))
+
+
 def _through(edges: Edges, upper: Array, lower: Array) -> Edges:
-    """The edges through points (N, 2) px of either lip, that share their ends."""
+    """The edges through points (N, 2) px of either lip, that share their ends but in profile."""
     first, last = ((upper[k] + lower[k]) / 2 for k in (0, -1))
+    if _profile(edges):
+        first, last = edges.points(np.zeros(len(upper)))[[0, -1]]
     length = max(float(np.linalg.norm(last - first)), 1e-6)
     along = (last - first) / length
     down = np.array([-along[1], along[0]])
@@ -107,8 +123,15 @@ def _through(edges: Edges, upper: Array, lower: Array) -> Edges:
     )
 
 
+def _profile(edges: Edges) -> bool:
+    """Whether the lips end apart from each other, where their far half goes out of sight."""
+    return bool(edges.ends[:, :, 1].any())
+
+
 def _to_corners(edges: Edges, log: Array, px: float) -> Edges:
     """The edges, drawn out to where the dark between the lips ends in a picture of log light (S, S)."""
+    if _profile(edges):
+        return edges
     columns = np.linspace(0, 1, len(edges.upper))
     upper, lower = edges.points(edges.upper), edges.points(edges.lower)
     for end, way in ((0, -1.0), (-1, 1.0)):

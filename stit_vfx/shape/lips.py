@@ -34,7 +34,7 @@ _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
 _GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
-_ROUNDING = 1e-9
+_ROUNDING, _LEAST_RIM_PX = 1e-9, 1.0
 _WEDGE, _BESIDE = (0.0, 0.15), (0.5, 1.5)  # of the mouth's width; of `_HOLDS`, and so much more in profile
 _CALM_RIM = 0.06
 _LIP, _BEYOND = 0.4, 0.6  # of the mouth's width in profile: a lip; so far beyond it what is there moves along
@@ -131,7 +131,19 @@ class Edges:
         t, depth = self.place(x, y)
         upper, lower = (np.interp(t, np.linspace(0, 1, _COLUMNS), c) for c in (self.upper, self.lower))
         near = np.clip(np.minimum(depth - upper, lower - depth) + 0.5 + wider_px, 0, 1)
+        for end in (0, 1):
+            near = near * np.clip(0.5 + wider_px - self.past_rim(end, t, depth), 0, 1)
         return np.asarray((t > 0) & (t < 1)) * near
+
+    def past_rim(self, end: int, t: Array, depth: Array) -> Array:
+        """Px by which places are beyond the rim of the mouth's far half, at the left (0) or right end (1);
+        nowhere beyond it where both lips end at one place, nor above it.
+        """
+        (upper, high), (lower, low) = self.ends[end]
+        if low - high < _LEAST_RIM_PX:
+            return np.full(np.shape(t), -np.inf)
+        past = (t - np.interp(depth, [high, low], [upper, lower])) * self.length * (1 if end else -1)
+        return np.where(depth > high - 1, past, -np.inf)
 
     def points(self, curve: Array) -> Array:
         """(N, 2) px of a curve (N,) px below the line."""
@@ -199,7 +211,7 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
         held = side + share[..., None] * move
         out = np.where((here & (share > 0))[..., None], _blend(out, held, share), out)
     for end in (0, 1):
-        inside, out = _past_the_rim(before, after, end, flows, inside=inside, flow=out, share=share)
+        out = _past_the_rim(before, after, end, flows, out, share)
     return inside.astype(np.float32), out.astype(np.float32)
 
 
@@ -215,34 +227,35 @@ def _source(before: Edges, after: Edges, end: int, lip: int, flow: Array) -> Arr
 
 
 def _past_the_rim(
-    before: Edges, after: Edges, end: int, flows: list[Array], *, inside: Array, flow: Array, share: Array
-) -> tuple[Array, Array]:
-    """`inside` (S, S) and the flow (S, S, 2) with what is between two lips that part in profile: the rim of
-    the mouth's far half, for which the lower lip is drawn up, and what is beyond it.
+    before: Edges, after: Edges, end: int, flows: list[Array], flow: Array, share: Array
+) -> Array:
+    """The flow (S, S, 2) with what is between two lips that part in profile: the rim of the mouth's far half,
+    for which the lower lip is drawn up, and what is beyond it.
 
-    flows: of either lip along its edge, (N, 2) each.
+    flows: of either lip along its edge, (N, 2) each; share (S, S) 0..1: near the lips.
     """
     (upper, high), (lower, low) = after.ends[end]
-    if low - high < 1:
-        return inside, flow
+    if low - high < _LEAST_RIM_PX:
+        return flow
     y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float64)
     t, depth = after.place(x, y)
     outwards = 1 if end else -1
     rim = np.interp(depth, [high, low], [upper, lower])
     past = (t - rim) * after.length * outwards
-    inside = inside * np.where((depth > high - 1) & (depth < low + 1), np.clip(0.5 - past, 0, 1), 1)
     wedge, lip_px = after.wedge(end), _LIP * after.length
-    drawn = np.clip((depth - high) / (lip_px + low - high), 0, 1) * lip_px  # px below the lip's edge
+    # Where the plate's lips are apart too, it shows a rim of its own.
+    had_high, had_low = before.ends[end, :, 1]
+    drawn = np.interp(depth, [high, low + lip_px], [had_high, max(had_low, had_high) + lip_px])
     ends = [_source(before, after, end, lip, each)[0] for lip, each in enumerate(flows)]
     along = np.interp(depth, [high, low], ends) * before.length + outwards * past
-    line = before.ends[end, :, 1].mean() + wedge * drawn
+    line = had_high + wedge * (drawn - had_high)
     there = before.origin + along[..., None] * before.along + line[..., None] * before.down
     beyond = (depth > high) & (depth < low) & (past > 0)
     near = 1 - np.clip(past / (_BEYOND * after.length), 0, 1)
     held = flow + wedge * (_blend(flow, there - np.stack([x, y], -1), near) - flow)
     up = (
         wedge
-        * (drawn - (depth - low))
+        * (drawn - (depth - low + had_low))
         * (depth >= low)
         * smoothstep(1 + past / lip_px)
         * smoothstep(2 * share)
@@ -252,7 +265,7 @@ def _past_the_rim(
     calm = cv2.GaussianBlur(out, (0, 0), max(_CALM_RIM * after.length, 0.5))
     around = smoothstep((depth - high) / lip_px + 1) * smoothstep((low - depth) / lip_px + 2)
     part = wedge * around * smoothstep((past - 1) / (0.2 * lip_px)) * smoothstep(2 * share)
-    return inside, out + part[..., None] * (calm - out)
+    return out + part[..., None] * (calm - out)
 
 
 def _blend(far: Array, near: Array, share: Array) -> Array:
