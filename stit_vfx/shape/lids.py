@@ -29,6 +29,7 @@ _SLOWLY = 1.2  # so that half the way leaves half an eye
 _AN_EYE_CM = (0.25, 0.45)  # between the rims as they are taken to lie, margins and lashes in: closed, open
 _INSET_CM = 0.10  # the plate's eyeball is certain only this far inside the rims
 _WIDEST, _WIDEST_CM = 0.22, 0.05  # no eye opens further than by so much of its opening, and so many cm
+_STILL = 0.15  # of an eye, from below, that is not stretched as it opens
 _SLIVER_CM = 0.06  # less than that of an eye is closed
 # A closed rim lies a little below the lower one, in a bow that hangs at least so far below its corners.
 # Beyond them it goes over into the lower lid within this share of half an eye.
@@ -334,8 +335,8 @@ def _ball_source(
 ) -> Array:
     """(rows, columns, 2) source of the eyeball, held within what the plate shows of it.
 
-    What an opening lid uncovers is stretched from the upper half of the eye: of the plate's rim alone there
-    would come stripes.
+    What an opening lid uncovers is stretched from all of the eye but its lowest part: of the plate's rim
+    alone there would come stripes, and of its upper half irises with long glints.
     """
     inset = _INSET_CM * px_per_cm
     high, (low_old, low_new) = columns.upper[0][:, 1], [c[:, 1] for c in columns.lower]
@@ -343,10 +344,10 @@ def _ball_source(
     opened = np.maximum(high + columns.moved - rim, 0)
     high = high + np.minimum(opened, inset)  # its edge is lashes and their shadow
     low = np.maximum(low_old - np.clip(low_new - low_old, 0, inset), high)
-    middle = 0.5 * (high + low)
-    reach = np.maximum(middle - high, 1e-3)
+    still = low - _STILL * (low - high)
+    reach = np.maximum(still - high, 1e-3)
     longer = np.minimum((opened + np.minimum(opened, inset)) / reach, 0.9)
-    t = np.clip((middle - wanted) / (reach * (1 + longer)), 0, 1)
-    up = middle - reach * ((1 + longer) * t - longer * t * t)
-    source = np.where(wanted < middle, up, wanted)
+    t = np.clip((still - wanted) / (reach * (1 + longer)), 0, 1)
+    up = still - reach * ((1 + longer) * t - longer * t * t)
+    source = np.where(wanted < still, up, wanted)
     return np.stack([x + eye_flow[..., 0], np.clip(source, high, low)], -1)

@@ -206,6 +206,14 @@ def test_an_eye_that_opens_wide_repeats_no_row_of_the_plate() -> None:
     assert np.diff(eye).min() > 0.1
 
 
+def test_an_eye_that_opens_wide_is_stretched_little_where_its_iris_is() -> None:
+    flow = lids_of(curves(TOP - 0.2 * PX_PER_CM)).flow
+    rows = (np.arange(SIZE) + flow[:, 40, 1])[int(TOP) : int(BOTTOM)]
+    middle = np.interp(np.array([0.35, 0.65]) * (BOTTOM - TOP) + TOP, rows, np.arange(TOP, BOTTOM))
+    assert 1 <= np.diff(middle)[0] / (0.3 * (BOTTOM - TOP)) < 1.6
+    assert np.diff(rows).min() > 0.3
+
+
 def test_skin_below_a_brow_that_rises_stretches_evenly() -> None:
     flow = lids_of(curves(raised=6.0)).flow
     rows = (np.arange(SIZE) + flow[:, 40, 1])[34 : int(TOP)]
