@@ -102,6 +102,10 @@ class Layers:
         bare = covers[..., None] * skin + (1 - covers)[..., None] * wall
         unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
         clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
+        if turns:  # nothing goes along with a head but what is near it: two guesses differ behind clothes
+            wisps = round(_WISPS * len(crop_code))
+            unstood = _mixed(unstood, _grown(head, wisps), wall)
+            clean = _mixed(clean, _grown(covers, wisps), wall)
         worn = np.clip(_ratio(worn, 1 - standing), 0, 1)
         return cls(
             worn,

@@ -26,6 +26,7 @@ _WORK_PX = 256  # outlines need no more, and are made finer by the picture after
 # hair less so; and so far outside.
 _THIN, _INSIDE, _IN_HAIR, _OUTSIDE = 0.02, 0.016, 0.032, 0.065
 _ROUNDS, _LAP_PX = 4, 24
+_TIP, _BY_CLOTH = 0.15, 0.04  # share of clothes, and of the crop's side: so near there may be more of them
 _SOME = 0.08  # share from which something stands
 _ISLAND = 0.012  # of the crop's side: so far around it, too
 _RADIUS, _NOISE = 0.012, 0.05  # of the crop's side, of code: how far the outline looks for its edge
@@ -40,8 +41,11 @@ def outlined(parts: Parts, crop_code: Array, zones: Zones) -> Parts:
     if head.max() < 0.9:
         return parts
     cut = _cut(parts, crop_code, zones)
-    standing = standing * (1 - _islands(standing, cut))
-    whole = _soft(cut, crop_code) * (1 - standing)
+    soft = _soft(cut, crop_code)
+    # A curtain that passes for cloth is not before the jaw beside it; collars are cut off.
+    kept_back = np.maximum(_islands(standing, cut), soft * _ratio(parts.of("cloth"), standing))
+    standing = standing * (1 - kept_back)
+    whole = soft * (1 - standing)
     rows = [LABELS.index(name) for name in _HEAD]
     kinds = np.moveaxis(parts.shares[rows], 0, 2)
     known = fill(kinds / np.maximum(head, 1e-6)[..., None], head * head)
@@ -51,6 +55,10 @@ def outlined(parts: Parts, crop_code: Array, zones: Zones) -> Parts:
     shares[rows] = np.moveaxis(kept + gained, 2, 0)
     shares[LABELS.index("background")] = np.maximum(1 - standing - shares[rows].sum(0), 0)
     return Parts(shares.astype(np.float32))
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.asarray(part / np.maximum(whole, 1e-6))
 
 
 def _islands(standing: Array, cut: Array) -> Array:
@@ -87,15 +95,12 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
         for p in (picture, crop_code)
     )
     small = cv2.resize(marks, work, interpolation=cv2.INTER_NEAREST)
+    cut = _halves(above, small)
     rows = np.flatnonzero((zones.ears > 0.5).any(1))
-    middle = int(rows.max() / size * _WORK_PX) if len(rows) else _WORK_PX
-    top, first = middle + _LAP_PX, max(middle - _LAP_PX, 0)
-    cut = np.vstack(
-        [
-            _halves(above[:top], small[:top])[:middle],
-            _halves(below[first:], small[first:])[middle - first :],
-        ]
-    )
+    first = int(rows.max() / size * _WORK_PX) - _LAP_PX if len(rows) else 0
+    by_cloth = cv2.dilate((parts.of(*_STANDING) > _TIP).astype(np.uint8), _disc(_BY_CLOTH * size))
+    by_cloth = cv2.resize(by_cloth, work, interpolation=cv2.INTER_NEAREST)
+    cut[first:] &= _halves(below[first:], small[first:]) | (1 - by_cloth[first:])
     return np.asarray(cv2.resize(_largest(cut).astype(np.float32), (size, size)))
 
 

@@ -24,6 +24,7 @@ _OF_WAY = 0.7  # of the way to the crop's edge: no step is longer
 _NECK_CM = (-7.0, -15.0)  # the turn begins to fade at the chin's height, and is gone at the collar
 _CHIN = np.array([0.0, -7.5, 9.0])
 _BELOW_CM = (7.0, 3.0)  # above the chin: between these heights the neck takes over
+_COLLAR_CM = 1.0  # above the chin: a collar that reaches higher does not hold a jaw that turns
 _CLOTH, _BESIDE_CM = 0.3, 0.35  # share from which there is a collar, and how far its colour reaches
 _YIELDS_CM = (1.2, 3.2)  # a turn of 15 degrees moves a chin by 2, along a collar or towards it
 _SEAM_CM = 0.6  # inside the jaw's edge: over so much the one goes over into the other
@@ -89,14 +90,18 @@ def over_neck(
     seen = _seen_cm(after, sure.shape)
     above = (seen - (after.rotation @ _CHIN)[:2]) @ _upright(after)
     edge = np.pad(np.zeros(np.array(sure.shape) - 2, bool), 1, constant_values=True)
-    bare = cv2.distanceTransform((cloth < _CLOTH).astype(np.uint8), cv2.DIST_L2, 5)
     lower = above < _BELOW_CM[0]
+    # A jaw that turns slides along the tips of a collar, and is held by what is below it.
+    pins = cloth if yields_cm is not None else cloth * smoothstep(_COLLAR_CM - above)
+    bare = cv2.distanceTransform((pins < _CLOTH).astype(np.uint8), cv2.DIST_L2, 5)
     clothed = lower & (bare < _BESIDE_CM * after.scale)
     # There the jaw gives way, or all of the turn would be drawn out of a few pixels.
-    held = np.minimum(bare, cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5))
+    to_frame = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5)
     if yields_cm is None:
-        yields_cm = _yields(flow[sure & lower], _upright(after) * [1, -1])
-    sure = sure & ~(lower & (held < yields_cm * after.scale))
+        jaw_cm, frame_cm = _yields(flow[sure & lower], _upright(after) * [1, -1]), _YIELDS_CM[1]
+    else:
+        jaw_cm, frame_cm = yields_cm, yields_cm
+    sure = sure & ~(lower & ((bare < jaw_cm * after.scale) | (to_frame < frame_cm * after.scale)))
     low = _NECK_CM[1] - _CHIN[1]
     still = ~sure & ((above < low) | edge | clothed)
     one = sure[..., None].astype(np.float32)
