@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _SLIT_CM = 0.30  # lips no further apart than this touch, but for a glint of teeth
-_TOUCH_CM = 0.12  # and so near each other they do, whatever a picture looks like
+_SEEN_SLIT_CM, _TOUCH_CM = 0.22, 0.12  # where the plate shows it; so near each other they do in any case
 _OPENED_CM = 0.12
 _AROUND_DEG = 24.0  # of the chart: from the nose to the chin
 _PROFILE = (0.35, 0.75)  # sines of 20 and 49 degrees
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
-_RIM_CM = 0.03  # so far outside a lip's edge its pixels show what is behind it, too
+_RIM_CM, _RIM = (0.02, 0.05, 0.08, 0.11, 0.14), 0.5  # outside a lip's edge; how dark it is there
 _GLARE = 1.6  # times the skin's light
 _REDDENS = (0.05, 0.35)  # log of red over green against the skin's: a tooth's, a gum's
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
@@ -89,7 +89,7 @@ def between_lips(
     px = after.code.scale
     edges, sides = Edges.of(model, before.code), _lip_flows(model, after, exact, visible)
     old = open_edges(model, before.code, crop_lin, None if seen is None else seen.of("mouth"))
-    if edges.gap < _SLIT_CM * px and (edges.gap < _TOUCH_CM * px or old.gap < _SLIT_CM * px):
+    if edges.gap < _TOUCH_CM * px or max(edges.gap / _SLIT_CM, old.gap / _SEEN_SLIT_CM) < px:
         return _between_closed(edges, Edges.of(model, after.code), flow, sides, px)
     new = carried(old, edges, Edges.of(model, after.code))
     within, flow = parted(old, new, flow, sides)
@@ -99,10 +99,18 @@ def between_lips(
     row = row_end(_pale_light(model, before, crop_lin), old, px)
     teeth = kept(old, new, _skull_flow(model, before, after), row, px)
     flow = np.where(inside[..., None], teeth.flow, flow)
-    # At the very edge of lips the plate shows what is behind them, too.
-    rim = new.within(*np.mgrid[: len(flow), : flow.shape[1]][::-1], wider_px=_RIM_CM * px)
+    rim = _rim(new, within, px)
     shown = inside & (teeth.unseen < 0.5)
     return Between(inside, shown, shown & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
+
+
+def _rim(edges: Edges, within: Array, px_per_cm: float) -> Array:
+    """(S, S) 0..1: what is `within` the lips, and softly beyond it: at their very edges lips are in the shade
+    of what is behind them, and pixels of the plate show some of it.
+    """
+    y, x = np.mgrid[: len(within), : within.shape[1]]
+    steps = (edges.within(x, y, wider_px=cm * px_per_cm) for cm in _RIM_CM)
+    return np.asarray(np.maximum(within, _RIM * sum(steps) / len(_RIM_CM)))
 
 
 def _pale_light(model: ShapeModel, before: View, crop_lin: Array) -> Array:
@@ -122,7 +130,7 @@ def _between_closed(
     nowhere = np.zeros(between.shape, bool)
     # Less is what the plate shows, stretched.
     opened = float(smoothstep((new.gap - edges.gap) / (_OPENED_CM * px_per_cm)))
-    return Between(between > 0.5, nowhere, nowhere, opened * between, flow)
+    return Between(between > 0.5, nowhere, nowhere, opened * _rim(new, between, px_per_cm), flow)
 
 
 def mouth_picture(
