@@ -7,7 +7,7 @@ from stit_vfx.shape.code import ShapeCode, rotation_matrix
 from stit_vfx.shape.flow import View, change_fields
 from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.parts import LABELS, Parts
-from stit_vfx.shape.turning import head_flow, over_neck
+from stit_vfx.shape.turning import eased, head_flow, one_piece, over_neck
 from stit_vfx.shape.zones import Zones
 
 SIZE = 192
@@ -187,3 +187,67 @@ def amounts(model: ShapeModel, **expression: float) -> np.ndarray:
     for name, amount in expression.items():
         out[model.index(name)] = amount
     return out
+
+
+@pytest.mark.parametrize("yaw", [-10, 10])
+def test_a_jaw_between_the_tips_of_a_collar_turns_with_the_skull(model: ShapeModel, face, yaw: float) -> None:
+    """The chin's landmarks land within two millimetres of where the same head has them, turned."""
+    before = face(seed=1)
+    after = turned(before, yaw)
+    depth, sure = depths(model, after)
+    old, new = (code.project(model.marks(code))[:17, :2] for code in (before, after))
+    y, x = np.mgrid[:SIZE, :SIZE]
+    aside = np.abs(x - new[8, 0]) / after.scale
+    # A collar two centimetres below the chin, whose tips reach to two above it beside the jaw.
+    cloth = (y > new[8, 1] + 2.2 * after.scale - np.clip(aside - 6.0, 0, 4.2) * after.scale).astype(
+        np.float32
+    )
+    turn = head_flow(before, after, depth, sure)
+    flow, _ = over_neck(turn, turn, after, sure, cloth)
+    chin = slice(6, 11)
+    column, row = np.rint(new[chin] - [0, 0.5 * after.scale]).astype(int).T
+    error_cm = np.linalg.norm(flow[row, column] - (old - new)[chin], axis=1) / after.scale
+    assert np.linalg.norm((old - new)[chin], axis=1).min() / after.scale > 1.0
+    assert error_cm.max() < 0.2
+    low = y > new[8, 1] + 3.0 * after.scale
+    assert np.abs(flow[low & (cloth > 0)]).max() < 0.05
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(15, 0), (-15, 0), (0, 10), (0, -15)])
+def test_an_ear_goes_in_one_piece(model: ShapeModel, face, yaw: float, pitch: float) -> None:
+    """No part of it is drawn out or pressed together by much more than twofold: an ear that stands off by 30
+    degrees looks twice as wide, or half, at 15 more or less.
+    """
+    before = face(seed=1)
+    after = turned(before, yaw, pitch)
+    depth, sure = depths(model, after)
+    turn = head_flow(before, after, depth, one_piece(sure))
+    flow, hair = over_neck(turn, turn, after, sure, np.zeros((SIZE, SIZE), np.float32))
+    for side in (-1, 1):
+        place = after.project(np.array([[8.2 * side, 1.0, 1.5], [8.2 * side, -2.0, 1.5]]))[:, :2]
+        x, y = np.rint(place).astype(int).T
+        ear = np.s_[y[0] - 3 : y[1] + 1, min(x) - 2 : max(x) + 3]
+        for moved in (flow, hair):
+            assert stretch(moved)[ear].min() > 0.45
+            assert stretch(moved)[ear].max() < 2.2
+
+
+def test_patches_of_cheek_at_an_ear_do_not_count() -> None:
+    sure = np.zeros((40, 40), bool)
+    sure[5:30, 5:25] = True
+    with_patch = sure.copy()
+    with_patch[20:24, 32:35] = True
+    assert np.array_equal(one_piece(with_patch), sure)
+    assert np.array_equal(one_piece(sure), sure)
+
+
+def test_a_step_in_a_flow_at_the_faces_rim_is_spread_out() -> None:
+    """And only there: what is further off, and the openings of eyes and mouth, keep their bits."""
+    sure = np.zeros((80, 80), bool)
+    sure[10:70, 10:40] = True
+    sure[30:36, 20:28] = False
+    flow = np.where(sure[..., None], np.float32(3), np.float32(0)) * np.ones(2, np.float32)
+    even = eased(flow, sure, px_per_cm=10.0)
+    assert np.abs(np.diff(even[40, 30:50, 0])).max() < 1.0
+    assert np.array_equal(even[:, 50:], flow[:, 50:])
+    assert np.array_equal(even[26:40, 16:32], flow[26:40, 16:32])

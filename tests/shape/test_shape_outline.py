@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from stit_vfx.shape.outline import outlined
+from stit_vfx.shape.parts import LABELS, Parts
+from stit_vfx.shape.zones import Zones
+
+SIZE = 256
+Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
+SKIN, HAIR, CURTAIN = np.array([0.62, 0.45, 0.36]), np.array([0.10, 0.09, 0.08]), np.array([0.15, 0.3, 0.6])
+HEAD = ("skin", "hair", "neck", "brow", "eye", "lips", "mouth", "glasses", "hat")
+FACE = np.hypot((X - 128) / 60, (Y - 120) / 80) < 1
+EAR = np.hypot((X - 192) / 12, (Y - 115) / 22) < 1
+SCALP = (np.hypot((X - 128) / 66, (Y - 105) / 80) < 1) & (Y < 75)
+SPUR = (np.abs(X - 40) < 26) & (np.abs(Y - 90) < 6)  # of the backdrop, beside the hair
+
+
+def head() -> np.ndarray:
+    return FACE | EAR | SCALP
+
+
+def crop() -> np.ndarray:
+    """A head with an ear before a curtain with folds and a golden hem."""
+    folds = CURTAIN * (1 + 0.25 * np.sin(X / 7))[..., None]
+    wall = np.where(Y[..., None] > 200, np.array([0.7, 0.55, 0.15]), folds)
+    picture = np.where(head()[..., None], np.where(SCALP[..., None], HAIR, SKIN), wall)
+    grain = np.random.default_rng(3).normal(0, 0.01, picture.shape)
+    return cv2.GaussianBlur((picture + grain).astype(np.float32), (0, 0), 0.7)
+
+
+def labels() -> np.ndarray:
+    named = np.full((SIZE, SIZE), LABELS.index("background"))
+    named[FACE | EAR] = LABELS.index("skin")
+    named[SCALP] = LABELS.index("hair")
+    return named
+
+
+def soft(named: np.ndarray) -> Parts:
+    hard = Parts.from_labels(named).shares
+    return Parts(np.stack([cv2.GaussianBlur(share, (0, 0), 1.5) for share in hard]))
+
+
+def zones() -> Zones:
+    nowhere = np.zeros((SIZE, SIZE), np.float32)
+    skull = np.hypot((X - 128) / 40, (Y - 110) / 60) < 1
+    ears = (np.abs(X - 192) < 16) & (np.abs(Y - 115) < 28)
+    on_skull, on_ears, on_scalp = (place.astype(np.float32) for place in (skull, ears, SCALP))
+    return Zones(nowhere, nowhere, on_skull, nowhere, nowhere, on_ears, on_scalp)
+
+
+def test_half_an_ear_and_a_tuft_of_curtain_are_told_by_their_colour() -> None:
+    named = labels()
+    named[EAR & (X > 190)] = LABELS.index("background")
+    named[SPUR] = LABELS.index("hair")
+    whole = outlined(soft(named), crop(), zones()).of(*HEAD)
+    assert soft(named).of(*HEAD)[EAR & (X > 194)].mean() < 0.2
+    assert whole[EAR & (X > 194)].mean() > 0.9
+    assert whole[SPUR & ~cv2.dilate(head().astype(np.uint8), np.ones((9, 9))).astype(bool)].mean() < 0.1
+    found, truth = whole > 0.5, head()
+    assert (found & truth).sum() / (found | truth).sum() > 0.98
+
+
+def test_a_patch_that_stands_nowhere_belongs_to_the_head_and_a_hand_does_not() -> None:
+    named, picture = labels(), crop()
+    patch = np.hypot(X - 110, Y - 130) < 9
+    hand = (np.abs(Y - 170) < 12) & (X < 140)
+    named[patch], named[hand] = LABELS.index("thing"), LABELS.index("hand")
+    picture[hand] = (0.05, 0.25, 0.1)
+    shown = outlined(soft(named), picture, zones())
+    assert shown.of("thing")[patch].max() < 0.05
+    assert shown.of(*HEAD)[patch].min() > 0.9
+    inner = cv2.erode(hand.astype(np.uint8), np.ones((11, 11))) > 0
+    assert shown.of("hand")[inner].min() > 0.95
+
+
+def test_the_same_crop_has_the_same_outline_and_shares_sum_to_one() -> None:
+    parts, picture = soft(labels()), crop()
+    cv2.setRNGSeed(7)
+    first = outlined(parts, picture, zones())
+    cv2.setRNGSeed(99)
+    again = outlined(parts, picture, zones())
+    assert np.array_equal(first.shares, again.shares)
+    assert np.abs(first.shares.sum(0) - 1).max() < 1e-4
+    assert first.shares.min() >= 0
+
+
+def test_grain_moves_an_outline_by_less_than_a_pixel() -> None:
+    """Frames differ by their grain: an outline that jumps with it would boil."""
+    parts = soft(labels())
+    noise = np.random.default_rng(8).normal(0, 0.01, (SIZE, SIZE, 3)).astype(np.float32)
+    one, other = (outlined(parts, crop() + k * noise, zones()).of(*HEAD) for k in (0, 1))
+    length = cv2.arcLength(cv2.findContours(head().astype(np.uint8), 0, 1)[0][0], True)
+    assert np.abs(one - other).sum() / length < 0.5
+
+
+@pytest.mark.parametrize("name", ["background", "cloth"])
+def test_without_a_head_nothing_changes(name: str) -> None:
+    parts = soft(np.full((SIZE, SIZE), LABELS.index(name)))
+    assert outlined(parts, crop(), zones()) is parts
