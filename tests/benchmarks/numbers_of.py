@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from stit_vfx.face.detect import FaceFinder
 from stit_vfx.face.dlib_backend import DlibFinder
 from stit_vfx.measure.edits import edit_strength
 from stit_vfx.measure.identity import descriptor_distance, tg_id, tl_id
@@ -35,7 +36,7 @@ MEANT = {
 }
 
 
-def landmarks(finder: DlibFinder, pictures8: Array, near: Array | None = None) -> Array:
+def landmarks(finder: FaceFinder, pictures8: Array, near: Array | None = None) -> Array:
     """(T, 68, 2) of the largest face in frames (T, H, W, 3), or of the one at landmarks `near` (T, 68, 2).
 
     Raises ValueError where a frame has no face.

@@ -52,6 +52,11 @@ class Bench:
         return DlibFinder()
 
     @cached_property
+    def reader(self) -> FaceFinder:
+        """Who gives a second opinion on stills: the engine's own, trained by this project on drawn faces."""
+        return make_finder("builtin")
+
+    @cached_property
     def finder(self) -> FaceFinder:
         """Who finds faces for the engine."""
         return make_finder()
@@ -128,6 +133,9 @@ class Station:
     def _still(self, direction: str, strength: float) -> tuple[dict[str, Any], dict[str, Array]]:
         cooked = self.kitchen.cook({direction: strength}, self.shot.frames[:1])
         numbers, windows = self._edit(direction, strength, cooked)
+        near = self._plate_marks(1)
+        read = [measure.landmarks(self.bench.reader, p, near) for p in (cooked.plate8, cooked.edit8)]
+        numbers["change_by_reader"] = measure.moved(*read)
         whole = {"plate": cooked.plate8[0], "edit": cooked.edit8[0]}
         return numbers, {
             f"{k}{part}": p[window] for k, p in whole.items() for part, window in windows.items()

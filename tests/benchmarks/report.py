@@ -107,13 +107,29 @@ def _distance(each: Mapping[str, Any]) -> float:
 
 
 def not_monotonic(results: Results) -> Iterator[str]:
-    """Shots and edits in which something the edit is for does not follow the strength."""
+    """Shots and edits in which something the edit is for does not follow the strength, by dlib; and what the
+    engine's own reader says there.
+    """
     stills = stills_of(results)
     for shot, direction in sorted({(each["shot"], each["direction"]) for each in stills}):
         rows = [each for each in stills if (each["shot"], each["direction"]) == (shot, direction)]
         curve = sorted([(0.0, 0.0), *((each["strength"], _main(each)) for each in rows)])
         if not measure.monotonic([value for _, value in curve]):
-            yield f"{shot} {direction}: " + ", ".join(f"{s:+.1f} {v:+.3f}" for s, v in curve)
+            yield f"{shot} {direction}: {_curve(curve)}{_by_reader(rows)}"
+
+
+def _curve(curve: Sequence[tuple[float, float]]) -> str:
+    return ", ".join(f"{s:+.1f} {v:+.3f}" for s, v in curve)
+
+
+def _by_reader(rows: Results) -> str:
+    """A second opinion on a length that does not follow its strength; nothing where there is none."""
+    first = measure.MEANT.get(rows[0]["direction"], ("effect",))[0]
+    if first == "effect" or any("change_by_reader" not in each for each in rows):
+        return ""
+    curve = sorted([(0.0, 0.0), *((each["strength"], each["change_by_reader"][first]) for each in rows)])
+    agrees = "neither" if not measure.monotonic([value for _, value in curve]) else "it follows"
+    return f"; by the engine's reader {agrees}: {_curve(curve)}"
 
 
 def _main(each: Mapping[str, Any]) -> float:

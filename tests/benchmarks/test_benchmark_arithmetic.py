@@ -135,6 +135,20 @@ def test_a_smile_that_turns_back_does_not_follow_its_strength():
     assert not list(report.not_monotonic(stills[:2]))
 
 
+@pytest.mark.parametrize(("read", "said"), [((-0.03, -0.06), "it follows"), ((-0.06, -0.03), "neither")])
+def test_a_second_opinion_is_told_and_does_not_overrule_the_first(read: tuple[float, float], said: str):
+    stills = [
+        result("a", "eyes_closed", s, steadiness=None, change={"eye_opening": v})
+        | {"change_by_reader": {"eye_opening": r}}
+        for s, v, r in ((0.4, -0.05, read[0]), (0.8, 0.02, read[1]))
+    ]
+    (line,) = report.not_monotonic(stills)
+    assert line.startswith("a eyes_closed:")
+    assert f"by the engine's reader {said}" in line
+    followed = [ok for text, _, ok in report.must_show(stills, []) if "follows its strength" in text]
+    assert followed == [False]
+
+
 def test_an_edit_that_moves_no_landmark_is_measured_by_its_picture():
     ages = [result("a", "age", s, steadiness=None, effect=e) for s, e in ((-0.8, 0.02), (0.4, 0.03))]
     assert not list(report.not_monotonic(ages))
