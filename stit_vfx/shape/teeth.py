@@ -75,6 +75,9 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     )
     high, low = (np.interp(at_new, at, c) for c in (after.upper, after.lower))
     middle = slice(len(row_end) // 4, -len(row_end) // 4)
+    tall = float(np.median((before.lower - before.upper)[middle])) / px_per_cm
+    thin = float(1 - ramp(tall, *_LOW_CM))
+    end = end + thin * (bottom - end)  # between lips that hardly part, teeth are a glint without an end
     opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
     row, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
     drops = float(np.median((after.lower - before.lower)[middle]) + moved[row, column]) / px_per_cm
@@ -89,12 +92,11 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     dropped = low + moved - bottom
     below, row = bottom - end, end - top
     wide = ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM)
-    tall = float(np.median((before.lower - before.upper)[middle])) / px_per_cm
-    least = _LEAST_CM * px_per_cm * (1 - ramp(tall, *_LOW_CM)) + _KNOWN_PX
+    least = _LEAST_CM * px_per_cm * thin + _KNOWN_PX
     gives = np.maximum(_TIPS_GROW * row + below * (_SLIT + _CAVE * wide), least)
     # Corners of mouths that hardly open are stretched, whatever it takes.
     aside = 1 - ramp(np.minimum(at_new, 1 - at_new) * after.length / px_per_cm, *_END_CM)
-    gives = gives + _STRETCHY_CM * px_per_cm * aside * shut
+    gives = gives + _STRETCHY_CM * px_per_cm * np.maximum(aside * shut, 2 * wide)
     taken = np.where(dropped > 0, gives * np.tanh(dropped / gives), dropped)
     gap = dropped - taken
     last = low - gap
