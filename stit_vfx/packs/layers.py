@@ -85,7 +85,8 @@ class Layers:
         spill = max(1, round(_SPILL * len(crop_code)))
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         # Clothes beside a head are behind it as well: they go on where it uncovers them.
-        collar = _ratio(parts.of("cloth"), parts.of(*_STANDING)) * (1 - zones.face)
+        cloth = _ratio(parts.of("cloth"), parts.of(*_STANDING))
+        collar = cloth * (1 - zones.face)
         beyond = behind + standing * collar
         spilt = _grown(1 - beyond, max(1, round(_WISPS * len(crop_code))) if turns else spill)
         near = _sure(beyond * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
@@ -100,7 +101,13 @@ class Layers:
         skin = fill(crop_code, _sure(bare_face))
         skin = skin + grain_like(crop_code, bare_face > _FIRMLY, skin)
         bare = covers[..., None] * skin + (1 - covers)[..., None] * wall
-        unstood = _mixed(crop_code, 1 - stood, fill(crop_code, _sure(1 - stood)))
+        # Below a hand a face ends as sharply as beside it; where hair ends nobody knows.
+        seen = _sure(1 - stood)
+        hairy = fill(_ratio(worn, 1 - standing)[..., None], seen)
+        unstood = _mixed(crop_code, 1 - stood, bare + hairy * (fill(crop_code, seen) - bare))
+        # Glasses hold nothing, and below a hand or a microphone skin is made up: it moves freely there.
+        holds = _grown(worn + standing * cloth, spill)
+        holds = holds * (1 - np.clip(_FRAMES * _grown(parts.of("glasses"), spill), 0, 1))
         clean = _mixed(unstood, 1 - _grown(worn, spill), bare)
         if turns:  # nothing goes along with a head but what is near it: two guesses differ behind clothes
             wisps = round(_WISPS * len(crop_code))
@@ -117,12 +124,12 @@ class Layers:
             clean,
             wall,
             np.asarray(collar, np.float32),
-            hidden * (1 - np.clip(_FRAMES * _grown(parts.of("glasses"), spill), 0, 1)),
+            holds,
         )
 
     def held(self, flow: Array) -> Array:
-        """The flow (S, S, 2) px, made shorter where skin would come out from under hair, cloth or a hand: it
-        is stretched there as far as it is seen, rather than invented. Thin frames of glasses hold nothing.
+        """The flow (S, S, 2) px, made shorter where skin would come out from under hair or cloth: it is
+        stretched there as far as it is seen, rather than invented.
         """
         here, hides = _grid(len(flow)), self.hides
         share, was = np.zeros(flow.shape[:2]), np.ones(flow.shape[:2])

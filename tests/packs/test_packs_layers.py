@@ -162,6 +162,49 @@ def test_a_jaw_goes_over_a_collar_and_under_a_hand() -> None:
         assert not apart.jaw(STILL, firm).any()
 
 
+def shouldered(read_as: str) -> tuple[np.ndarray, Parts]:
+    """The face before a wall and, from half-way down, before dark clothes."""
+    cloth = ~face() & (Y > 110)
+    crop = np.where(cloth[..., None], BAR, picture(with_bar=False)).astype(np.float32)
+    labels = np.where(face(), LABELS.index("skin"), np.where(cloth, LABELS.index(read_as), 0))
+    soft = np.stack([cv2.GaussianBlur(share, (0, 0), 1.5) for share in Parts.from_labels(labels).shares])
+    return crop, Parts(0.97 * soft + 0.03 / len(LABELS))
+
+
+@pytest.mark.parametrize("read_as", ["cloth", "background"])
+def test_clothes_beside_a_head_go_on_behind_it(read_as: str) -> None:
+    """What a face leaves is clothes beside clothes, and wall beside wall."""
+    behind = layers(*shouldered(read_as)).backdrop
+    reach = np.hypot(X - 80, (Y - 80) / 1.2)
+    left = (reach > 38) & (reach < 43)
+    assert np.abs(behind[left & (Y > 118) & (Y < 124)] - BAR).mean() < 0.06
+    assert np.abs(behind[left & (Y > 90) & (Y < 102)] - WALL).mean() < 0.06
+
+
+def test_an_edge_of_the_backdrop_is_not_drawn_along_beside_a_face() -> None:
+    """The face drops by 5 px: the wall above the clothes does not come down with the face's edge."""
+    crop, shown = shouldered("background")
+    after = put_back(crop, shown, -5 * UP)
+    bare = (np.hypot(X - 80, (Y - 80) / 1.2) > 46) & (np.hypot(X - 80, (Y - 85) / 1.2) > 45.5)
+    beside = bare & (np.hypot(X - 80, (Y - 85) / 1.2) < 47) & (Y > 112) & (Y < 117)
+    assert np.abs(after - crop)[beside].max() < 0.06
+
+
+def test_skin_moves_freely_below_a_hand_and_is_held_by_a_collar() -> None:
+    flow = 12 * UP
+    near = (np.abs(Y + 12 - 80) < 5) & (np.abs(X - 80) < 25)
+    assert np.array_equal(layers(picture(), parts(over="hand")).held(flow), flow)
+    assert layers(picture(), parts(over="cloth")).held(flow)[near][:, 1].max() < 12
+
+
+def test_below_a_hand_a_face_ends_as_sharply_as_beside_it() -> None:
+    """No mixture of skin and wall: that would come out as a streak along the hand."""
+    unstood = layers(picture(), parts()).unstood
+    row = unstood[80, 80:160]
+    mixed = np.minimum(np.abs(row - WALL).max(1), np.abs(row - SKIN * (0.65 + 0.004 * 120)).max(1)) > 0.09
+    assert mixed.sum() < 32
+
+
 def test_an_ear_that_passes_for_backdrop_goes_with_the_face() -> None:
     """By its colour: where the same place shows the wall, the wall stays."""
     ear = (np.hypot(X - 130, Y - 80) < 8).astype(np.float32)
