@@ -27,6 +27,8 @@ _WORK_PX = 256  # outlines need no more, and are made finer by the picture after
 _THIN, _INSIDE, _IN_HAIR, _OUTSIDE = 0.02, 0.016, 0.032, 0.065
 _ROUNDS, _LAP_PX = 4, 24
 _TIP, _BY_CLOTH = 0.15, 0.04  # share of clothes, and of the crop's side: so near there may be more of them
+_COLLAR = 0.12  # of the crop's side: so far above a chin collars reach
+_DENT = 0.15  # of the crop's side: crowns are round, with dents no narrower than this
 _SOME = 0.08  # share from which something stands
 _ISLAND = 0.012  # of the crop's side: so far around it, too
 _RADIUS, _NOISE = 0.012, 0.05  # of the crop's side, of code: how far the outline looks for its edge
@@ -96,10 +98,14 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     )
     small = cv2.resize(marks, work, interpolation=cv2.INTER_NEAREST)
     cut = _halves(above, small)
-    rows = np.flatnonzero((zones.ears > 0.5).any(1))
-    first = int(rows.max() / size * _WORK_PX) - _LAP_PX if len(rows) else 0
+    chin = np.flatnonzero((zones.beard > 0.5).any(1))
+    first = max(int((chin.max() / size - _COLLAR) * _WORK_PX), 0) if len(chin) else 0
     by_cloth = cv2.dilate((parts.of(*_STANDING) > _TIP).astype(np.uint8), _disc(_BY_CLOTH * size))
     by_cloth = cv2.resize(by_cloth, work, interpolation=cv2.INTER_NEAREST)
+    crown = cv2.resize(zones.scalp, work, interpolation=cv2.INTER_NEAREST) > 0.5
+    ears = np.flatnonzero((zones.ears > 0.5).any(1))
+    crown[int(ears.min() / size * _WORK_PX) if len(ears) else 0 :] = False
+    cut = np.maximum(cut, _closed(cut, _DENT * _WORK_PX) * crown)
     cut[first:] &= _halves(below[first:], small[first:]) | (1 - by_cloth[first:])
     return np.asarray(cv2.resize(_largest(cut).astype(np.float32), (size, size)))
 
@@ -137,6 +143,13 @@ def _soft(cut: Array, crop_code: Array) -> Array:
     low, high = _ALPHA
     least, most = cv2.erode(cut, _disc(radius)), cv2.dilate(cut, _disc(radius))
     return np.asarray(np.clip(np.clip((fine - low) / (high - low), 0, 1), least, most))
+
+
+def _closed(mask: Array, radius_px: float) -> Array:
+    """(H, W) uint8: the mask with its dents filled, as if the picture went on empty around it."""
+    wide = round(radius_px) + 1
+    padded = np.pad(mask, wide)
+    return cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(radius_px))[wide:-wide, wide:-wide]
 
 
 def _largest(mask: Array) -> Array:
