@@ -248,9 +248,8 @@ class GeometryModel:
         parts = own_hair(parts, fields.zones, likeness)
         near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture
         alike = None if likeness is None else likeness.both(size)
-        light = greyed(
-            parts, crop_lin, look.get("age", 0.0), where=near, scalp=fields.zones.scalp, alike=alike
-        )
+        scalp = None if likeness is None else fields.zones.scalp * likeness.in_focus(size)
+        light = greyed(parts, crop_lin, look.get("age", 0.0), where=near, scalp=scalp, alike=alike)
         turned = np.where(light == crop_lin, crop_code, shoulder_encode(light)).astype(np.float32)
         turns = bool(fields.turn.any())
         if turns:

@@ -52,8 +52,8 @@ def greyed(
     In the same place as `parts`: where a picture was moved, both are to be moved. amount: 1 is mostly grey,
     -1 takes a part of the grey out of hair that has some: it darkens such hair and gives no colour back, for
     what that was, the plate does not tell. where (S, S) 0..1: how much of that. scalp, alike (S, S) 0..1:
-    where hair grows, and where the picture looks like hair that grows there (`shape.hair`); None where that
-    is not known. Smooth in the mattes, so that it is as steady as they are.
+    where hair grows and is in focus, and where the picture looks like hair that grows there (`shape.hair`);
+    None where that is not known. Smooth in the mattes, so that it is as steady as they are.
     """
     brow = parts.of("brow")
     if not amount or (parts.of("hair") + brow).sum() < 1:

@@ -59,13 +59,21 @@ class HairLikeness:
 
     def both(self, side: int) -> Array:
         """(side, side) float32 0..1: of the scalp's colour, and in focus."""
-        alike = (self.colour * self.focus).astype(np.float32)
-        return np.clip(cv2.resize(alike, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1)
+        return _enlarged(self.colour * self.focus, side)
+
+    def in_focus(self, side: int) -> Array:
+        """(side, side) float32 0..1: in focus alone, for places where hair of another colour is its own."""
+        return _enlarged(self.focus, side)
 
 
 def on_grid(picture: Array) -> Array:
     """(GRID, GRID) or (GRID, GRID, C) means of a picture's pixels."""
     return cv2.resize(picture.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(share: Array, side: int) -> Array:
+    large = cv2.resize(share.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(large, 0, 1))
 
 
 def _of_its_colour(look: Array, sample: Array) -> Array:

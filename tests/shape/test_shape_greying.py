@@ -35,6 +35,7 @@ def grey(parts: Parts, lin: np.ndarray, amount: float) -> np.ndarray:
     zones = Zones(nowhere, nowhere, nowhere, nowhere, nowhere, nowhere, scalp)
     likeness = HairLikeness.of(parts, shoulder_encode(lin), zones)
     alike = None if likeness is None else likeness.both(SIZE)
+    scalp = scalp if likeness is None else scalp * likeness.in_focus(SIZE)
     after = greyed(parts, lin, amount, scalp=scalp, alike=alike)
     return np.where(after == lin, 0, np.log(after / lin))
 

@@ -36,6 +36,7 @@ def test_leaves_of_another_colour_and_leaves_out_of_focus_fail_in_one_way_each()
     green, blurred = likeness(np.array([0.30, 0.42, 0.30]) * strands(2)), likeness(HAIR * blots())
     assert np.median(green.colour[inside(STRIP)]) < 0.1 < 0.9 < np.median(green.focus[inside(STRIP)])
     assert blurred.focus[inside(STRIP)].max() < 0.1
+    assert blurred.in_focus(SIZE)[STRIP].mean() < 0.1 < 0.9 < green.in_focus(SIZE)[STRIP].mean()
     assert np.median(green.both(SIZE)[STRIP]) < 0.1
     assert np.median(blurred.both(SIZE)[STRIP]) < 0.1
 
