@@ -20,6 +20,7 @@ from stit_vfx.shape.shading import Surface, plate_skin
 
 Array = np.ndarray
 
+_GAMMA = 2.2
 _RANGE = (1e-3, 1.2)  # linear light of skin: beyond it there are highlights, which no lid takes over
 _GRAIN_CM = 0.06  # what is finer is grain
 _MOST_GRAIN = 2.2  # of its median: more is a wrinkle, a mole, or a rim of glasses
@@ -74,8 +75,12 @@ def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, cro
     bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
     soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
     lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
-    lin = lid_skin(lids, crop_lin, bare, px_per_cm=px_per_cm)
-    above = unfolded_skin(lids, crop_lin, bare, px_per_cm=px_per_cm)
+    # In light, the tint of what all but burns out is far too strong to be continued into the shade.
+    shoulder = (np.maximum(shoulder_encode(crop_lin), 0) ** _GAMMA).astype(np.float32)
+    lin, above = (
+        shoulder_decode(make(lids, shoulder, bare, px_per_cm=px_per_cm) ** (1 / _GAMMA))
+        for make in (lid_skin, unfolded_skin)
+    )
     unfolded = cv2.GaussianBlur(lids.unfolded, (0, 0), max(0.6, _UNFOLDS_CM * px_per_cm))
     lin = (above + lids.cover[..., None] * (lin - above)) * np.exp(lash)[..., None]
     cover = np.maximum(lids.cover, unfolded) * near
