@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.shape.code import ShapeCode
+from stit_vfx.shape.far_lip import LEAST_RIM_PX, past_px, past_the_rim
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.lip_marks import SeenLips
 from stit_vfx.shape.model import ShapeModel
@@ -34,10 +35,8 @@ _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
 _GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
-_ROUNDING, _LEAST_RIM_PX = 1e-9, 1.0
+_ROUNDING = 1e-9
 _WEDGE, _BESIDE = (0.0, 0.15), (0.5, 1.5)  # of the mouth's width; of `_HOLDS`, and so much more in profile
-_CALM_RIM = 0.06
-_LIP, _BEYOND = 0.4, 0.6  # of the mouth's width in profile: a lip; so far beyond it what is there moves along
 _HOLDS = 0.35  # of the mouth's width: so far from it an edge draws the lip along
 _UPPER, _LOWER, _CORNERS = (61, 62, 63), (67, 66, 65), ((48, 60), (54, 64))  # landmarks
 
@@ -139,10 +138,10 @@ class Edges:
         """Px by which places are beyond the rim of the mouth's far half, at the left (0) or right end (1);
         nowhere beyond it where both lips end at one place, nor above it.
         """
-        (upper, high), (lower, low) = self.ends[end]
-        if low - high < _LEAST_RIM_PX:
+        (_, high), (_, low) = self.ends[end]
+        if low - high < LEAST_RIM_PX:
             return np.full(np.shape(t), -np.inf)
-        past = (t - np.interp(depth, [high, low], [upper, lower])) * self.length * (1 if end else -1)
+        past = past_px(self, end, t, depth)
         return np.where(depth > high - 1, past, -np.inf)
 
     def points(self, curve: Array) -> Array:
@@ -211,61 +210,8 @@ def parted(before: Edges, after: Edges, flow: Array, sides: tuple[Array, Array])
         held = side + share[..., None] * move
         out = np.where((here & (share > 0))[..., None], _blend(out, held, share), out)
     for end in (0, 1):
-        out = _past_the_rim(before, after, end, flows, out, share)
+        out = past_the_rim(before, after, end, flows, out, share)
     return inside.astype(np.float32), out.astype(np.float32)
-
-
-def _source(before: Edges, after: Edges, end: int, lip: int, flow: Array) -> Array:
-    """(2,) how far along the plate's line, 0..1, and how far below it in px, the end of a lip comes from that
-    moves by `flow` (N, 2) along its edge.
-    """
-    last, depth = after.ends[end, lip]
-    place = after.origin + last * after.length * after.along + depth * after.down
-    at = np.linspace(0, 1, len(flow))
-    x, y = (place[k] + np.interp(last, at, flow[:, k]) for k in (0, 1))
-    return np.array([float(each) for each in before.place(x, y)])
-
-
-def _past_the_rim(
-    before: Edges, after: Edges, end: int, flows: list[Array], flow: Array, share: Array
-) -> Array:
-    """The flow (S, S, 2) with what is between two lips that part in profile: the rim of the mouth's far half,
-    for which the lower lip is drawn up, and what is beyond it.
-
-    flows: of either lip along its edge, (N, 2) each; share (S, S) 0..1: near the lips.
-    """
-    (upper, high), (lower, low) = after.ends[end]
-    if low - high < _LEAST_RIM_PX:
-        return flow
-    y, x = np.mgrid[: len(flow), : flow.shape[1]].astype(np.float64)
-    t, depth = after.place(x, y)
-    outwards = 1 if end else -1
-    rim = np.interp(depth, [high, low], [upper, lower])
-    past = (t - rim) * after.length * outwards
-    wedge, lip_px = after.wedge(end), _LIP * after.length
-    # Where the plate's lips are apart too, it shows a rim of its own.
-    had_high, had_low = before.ends[end, :, 1]
-    drawn = np.interp(depth, [high, low + lip_px], [had_high, max(had_low, had_high) + lip_px])
-    ends = [_source(before, after, end, lip, each)[0] for lip, each in enumerate(flows)]
-    along = np.interp(depth, [high, low], ends) * before.length + outwards * past
-    line = had_high + wedge * (drawn - had_high)
-    there = before.origin + along[..., None] * before.along + line[..., None] * before.down
-    beyond = (depth > high) & (depth < low) & (past > 0)
-    near = 1 - np.clip(past / (_BEYOND * after.length), 0, 1)
-    held = flow + wedge * (_blend(flow, there - np.stack([x, y], -1), near) - flow)
-    up = (
-        wedge
-        * (drawn - (depth - low + had_low))
-        * (depth >= low)
-        * smoothstep(1 + past / lip_px)
-        * smoothstep(2 * share)
-    )
-    flow = flow + np.clip(up, 0, None)[..., None] * before.down
-    out = np.where(beyond[..., None], held, flow)
-    calm = cv2.GaussianBlur(out, (0, 0), max(_CALM_RIM * after.length, 0.5))
-    around = smoothstep((depth - high) / lip_px + 1) * smoothstep((low - depth) / lip_px + 2)
-    part = wedge * around * smoothstep((past - 1) / (0.2 * lip_px)) * smoothstep(2 * share)
-    return out + part[..., None] * (calm - out)
 
 
 def _blend(far: Array, near: Array, share: Array) -> Array:
