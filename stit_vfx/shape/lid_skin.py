@@ -4,6 +4,7 @@ the skin below it, and a dark line of lashes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -75,16 +76,25 @@ def closing_lids(lids: Lids, surface: Surface, eyeball: Array, shown: Array, cro
     bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
     soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
     lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
-    # In light, the tint of what all but burns out is far too strong to be continued into the shade.
-    shoulder = (np.maximum(shoulder_encode(crop_lin), 0) ** _GAMMA).astype(np.float32)
-    lin, above = (
-        shoulder_decode(make(lids, shoulder, bare, px_per_cm=px_per_cm) ** (1 / _GAMMA))
-        for make in (lid_skin, unfolded_skin)
-    )
+    lin, above = (_between_tints(make, lids, crop_lin, bare, px_per_cm) for make in (lid_skin, unfolded_skin))
     unfolded = cv2.GaussianBlur(lids.unfolded, (0, 0), max(0.6, _UNFOLDS_CM * px_per_cm))
     lin = (above + lids.cover[..., None] * (lin - above)) * np.exp(lash)[..., None]
     cover = np.maximum(lids.cover, unfolded) * near
     return ClosingLids(cover.astype(np.float32), lin.astype(np.float32), lash.astype(np.float32))
+
+
+def _between_tints(
+    make: Callable[..., Array], lids: Lids, lin: Array, bare: Array, px_per_cm: float
+) -> Array:
+    """(S, S, 3) linear light: skin made of a crop's light, and of its code, halfway between the two.
+
+    What all but burns out has lost its tint in code, and in light has far too much of it to be continued into
+    the shade.
+    """
+    code = (np.maximum(shoulder_encode(lin), 0) ** _GAMMA).astype(np.float32)
+    by_light = make(lids, lin, bare, px_per_cm=px_per_cm)
+    by_code = shoulder_decode(make(lids, code, bare, px_per_cm=px_per_cm) ** (1 / _GAMMA))
+    return np.sqrt(np.maximum(by_light, 0) * np.maximum(by_code, 0))
 
 
 def bare_skin(crop_lin: Array, likely: Array, shown: Array) -> Array:
