@@ -20,7 +20,7 @@ from stit_vfx.shape.backdrop import backdrop, continued, nearest
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
-from stit_vfx.shape.ramp import ramp
+from stit_vfx.shape.ramp import ramp, smoothstep
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -409,8 +409,7 @@ def _ratio(part: Array, whole: Array) -> Array:
 
 
 def _smooth(x: Array) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float32)
+    return np.asarray(smoothstep(x), np.float32)
 
 
 def _grid(size: int) -> Array:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from stit_vfx.shape.model import MOUTH, TEETH, ShapeModel
+from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.raster import Raster
 
 Array = np.ndarray
@@ -67,7 +68,7 @@ def _behind(x: Array, below: Array) -> Array:
     dark = np.clip(1 - 0.45 * np.abs(x) / 2.0, 0.3, 1)
     back = np.exp(-((x / 1.45) ** 2)) * np.clip((below + 0.30 - 0.30 * x**2) / 1.0, 0, 1)
     furrow = 1 - 0.12 * np.exp(-((x / 0.16) ** 2))
-    share = (back * back * (3 - 2 * back) * furrow)[:, None]
+    share = (smoothstep(back) * furrow)[:, None]
     return _DARK * dark[:, None] * (1 - share) + _TONGUE * share
 
 

@@ -47,7 +47,6 @@ _ROW = 0.3  # of the upper teeth between the lips: the plate shows a row of them
 # A mouth that grows by less is stretched, by this much more not at all; an open one may grow further.
 _STRETCH, _OPEN_STRETCH = (1.45, 0.35), 0.8
 _FEWEST, _GLINT_GAIN = 20, 2.5
-_STRAIN_CM = (0.03, 0.08)  # a mouth that opens by so much more than it can be stretched: is; is not at all
 _SCLERA = np.array([0.68, 0.64, 0.62])  # reflectance; lids take a good third of the light away
 _SHADED = 0.62
 _SKIN_LUMA = 0.36  # reflectance of average skin
@@ -220,10 +219,6 @@ def _lip_flows(model: ShapeModel, after: View, exact: Array, visible: Array) -> 
     return fill(exact, near & (height > lips)), fill(exact, near & (height < lips))
 
 
-def _mouth(parts: Array) -> Array:
-    return (parts == MOUTH) | (parts == TEETH)
-
-
 def _glint(model: ShapeModel, before: View, over_skin: Array) -> Array:
     """(S, S) bool: teeth between lips that hardly part: a long pale streak along the fitted lip line."""
     px = before.code.scale
@@ -311,10 +306,6 @@ def _lip_shadow(inside: Array, px_per_cm: float) -> Array:
     return cv2.GaussianBlur(out * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
 
 
-def _shrunk(mask: Array, by_px: float) -> Array:
-    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > by_px
-
-
 def _grown(mask: Array, by_px: float) -> Array:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) <= by_px
 
@@ -323,23 +314,3 @@ def _closed(mask: Array, by_px: float) -> Array:
     side = 2 * max(1, round(by_px)) + 1
     round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, round_).astype(bool)
-
-
-def _smooth(mask: Array, by_px: float) -> Array:
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(by_px, 0.5)) > 0.5
-
-
-def _large(mask: Array, area: float) -> Array:
-    """The mask without its parts below an area in px."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= area
-    large[0] = False
-    return np.asarray(large[label])
-
-
-def _whole(mask: Array, scrap_px: float) -> Array:
-    """The mask without what is thinner than twice this."""
-    side = 2 * max(1, round(scrap_px)) + 1
-    return cv2.morphologyEx(
-        mask.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    ).astype(bool)

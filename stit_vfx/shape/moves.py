@@ -188,8 +188,7 @@ def _parted(model: ShapeModel, code: ShapeCode) -> float:
     """0 for lips that touch, 1 for lips well apart."""
     marks = model.marks(code)
     gap = float(marks[_INNER_LIPS[0], 1] - marks[_INNER_LIPS[1], 1])
-    share = min(max((gap - _PARTED_CM[0]) / (_PARTED_CM[1] - _PARTED_CM[0]), 0.0), 1.0)
-    return share * share * (3 - 2 * share)
+    return float(ramp(gap, *_PARTED_CM))
 
 
 def _not_wider(model: ShapeModel, code: ShapeCode, change: Array, widest: float) -> Array:

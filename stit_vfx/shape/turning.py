@@ -13,7 +13,7 @@ import numpy as np
 
 from stit_vfx.shape.code import ShapeCode
 from stit_vfx.shape.fill import fill
-from stit_vfx.shape.ramp import smoothstep
+from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
 
@@ -47,8 +47,7 @@ def head_flow(before: ShapeCode, after: ShapeCode, depth_cm: Array, sure: Array)
     on_head = here @ after.rotation  # the inverse turn, for rows
     source = on_head @ before.rotation.T
     high, low = _NECK_CM
-    share = np.clip((on_head[..., 1] - low) / (high - low), 0, 1)
-    share = (share * share * (3 - 2 * share))[..., None]
+    share = ramp(on_head[..., 1], low, high)[..., None]
     moved = (source - here)[..., :2] * [1, -1] * after.scale + (before.translation - after.translation)
     moved = moved * share
     return np.asarray(_within_crop(moved), np.float32)
@@ -110,8 +109,7 @@ def over_neck(
     drawn = cv2.GaussianBlur(drawn, (0, 0), _ROUND_CM * after.scale)
     drawn *= np.clip(bare / (_BESIDE_CM * after.scale), 0, 1)[..., None]
     high, end = _BELOW_CM
-    share = np.clip((high - above) / (high - end), 0, 1)
-    share = (share * share * (3 - 2 * share))[..., None]
+    share = smoothstep((high - above) / (high - end))[..., None]
     inside = cv2.distanceTransform(sure.astype(np.uint8), cv2.DIST_L2, 5) / (_SEAM_CM * after.scale)
     share_skin = share * (1 - np.clip(inside, 0, 1)[..., None])
     skin = flow + share_skin * (_within_crop(drawn[..., :2]) - flow)
