@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stit_vfx.shape.hair_matte import at_strands, with_locks
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import ramp
@@ -29,6 +30,8 @@ _LESS_GREY = 0.30  # of log light: as much as grey hair may darken
 _FLOOR = 2e-3
 _SURE = (0.05, 0.95)  # share of hair from which on it counts: half a hat is no hair
 _BLACK = (0.004, 0.014)  # reflectance of cloth, and of hair in the shade: a black hat may be read as hair
+# Of the crop's side: half the width of a lock in the shade, black cloth is wider; of less than a lock.
+_SHADED, _CORNER = 0.05, 0.012
 _LIGHT = 0.35  # share of the skin's tint that is the light's: white hair in warm light is as warm
 # Red over green and blue over green, from least to most, of skins and of the whites of eyes in white light,
 # and of grey hair, which keeps some yellow; log ratio of the strongest light.
@@ -61,24 +64,38 @@ def greyed(
     level = _level(parts, crop_lin)
     safe = np.maximum(crop_lin, _FLOOR * level).astype(np.float32)
     luma = safe @ LUMA
-    hair = _hair(parts, scalp, alike)
-    hair = hair * _lit(luma, hair, level)
-    white = _greyness(safe, luma / level, hair + brow, _skin_spread(parts, safe))
+    hair, own = at_strands(_hair(parts, scalp, alike), parts, safe / level)
+    lit = _lit(luma, hair, level)
+    own = np.where((hair > 0)[..., None], own * level, safe)
+    white = _greyness(own, own @ LUMA / level, hair * lit + brow, _skin_spread(parts, safe))
     brow = brow * _darker_than_skin(luma, level)
     if amount < 0:
-        darker = -_LESS_GREY * min(-amount, 1.0) * (hair + 0.6 * brow) * white * where
+        darker = -_LESS_GREY * min(-amount, 1.0) * (hair * lit + 0.6 * brow) * white * where
         return np.asarray(crop_lin * np.exp(darker)[..., None], crop_lin.dtype)
-    hair = hair * _unmixed(luma, hair) * (1 - _white_head(luma / level, hair, white))
+    hairs = own @ LUMA
+    turns = lit * _unmixed(hairs, hair) * (1 - _white_head(hairs / level, hair * lit, white))
     early, late = min(amount, 1.0) ** (1.3 - 0.6 * _temples(parts)), min(amount, 1.0) ** 1.3
-    hair, brow = hair * early * where, brow * late * where
-    lift = hair * (1 - white) * _lift(luma, hair * (1 - white), _HAIR_GREY * level, _HAIR_MOST)
-    lift += brow * _lift(luma, brow, _BROW_GREY * level, _BROW_MOST)
-    lift *= (1 + _STRAND * _strands(luma, hair + brow)) * (1 - ramp(np.log(luma / level), *np.log(_WHITE)))
-    fades = np.clip(hair * _HAIR_FADES + brow * _BROW_FADES, 0, 1)[..., None]
+    turns, brow, strands = turns * early * where, brow * late * where, _strands(luma, hair + brow)
+    tint, left = _light_tint(parts, safe), turns * (1 - white)
+    lift = left * _lift(hairs, hair * left, _HAIR_GREY * level, _HAIR_MOST)
+    grey = _turned(own, lift * _further(hairs / level, strands), turns * _HAIR_FADES, tint)
+    lift = brow * _lift(luma, brow, _BROW_GREY * level, _BROW_MOST)
+    brows = _turned(crop_lin, lift * _further(luma / level, strands), brow * _BROW_FADES, tint)
+    after = brows + hair[..., None] * (grey - own)
+    return np.where(((brow == 0) & (hair * turns == 0))[..., None], crop_lin, after).astype(crop_lin.dtype)
+
+
+def _further(reflectance: Array, strands: Array) -> Array:
+    """(S, S) how much of the lift a strand takes: bright ones more, white ones none."""
+    return (1 + _STRAND * strands) * (1 - ramp(np.log(reflectance), *np.log(_WHITE)))
+
+
+def _turned(lin: Array, lift: Array, fades: Array, tint: Array) -> Array:
+    """Light (S, S, 3) lifted by `lift` (S, S), log, with a share `fades` (S, S) 0..1 of its tint gone."""
     # As light, and not as a gain: a channel without any would stay as dark, and dark hair speckled.
-    lifted = crop_lin * np.exp(lift)[..., None]
-    grey = (lifted @ LUMA)[..., None] * _light_tint(parts, safe)
-    return np.asarray(lifted + fades * (grey - lifted), crop_lin.dtype)
+    lifted = lin * np.exp(lift)[..., None]
+    grey = (lifted @ LUMA)[..., None] * tint
+    return np.asarray(lifted + np.clip(fades, 0, 1)[..., None] * (grey - lifted))
 
 
 def _light_tint(parts: Parts, safe: Array) -> Array:
@@ -129,7 +146,7 @@ def _hair(parts: Parts, scalp: Array | None, alike: Array | None) -> Array:
         # Not at its edges, where a strand may be as narrow as what tells it.
         edge = 2 * round(_EDGE * len(hair)) + 1
         within = ramp(cv2.erode(alike, np.ones((edge, edge), np.uint8)), *_LIKE) * ramp(covered, *_HALF)
-        hair = covered + (1 - covered) * within
+        hair = with_locks(covered + (1 - covered) * within, parts, alike)
     return ramp(hair, *_SURE)
 
 
@@ -148,11 +165,19 @@ def _white_head(reflectance: Array, hair: Array, white: Array) -> float:
 
 
 def _lit(luma: Array, hair: Array, level: float) -> Array:
-    """(S, S) 0..1: hair around here is not as black as cloth."""
+    """(S, S) 0..1: hair around here is not as black as cloth, or this is a lock in the shade beside such."""
     weight = hair.astype(np.float32) + 1e-3
     near = _near(np.log(luma / level), weight, 0.012 * len(luma))
     low, high = np.log(_BLACK)
-    return ramp(near, low, high)
+    lit = ramp(near, low, high).astype(np.float32)
+    locks = cv2.morphologyEx(lit, cv2.MORPH_CLOSE, _disc(_SHADED * len(luma))) - lit
+    # The corners of something large are no locks.
+    return np.asarray(lit + cv2.morphologyEx(locks, cv2.MORPH_OPEN, _disc(_CORNER * len(luma))))
+
+
+def _disc(radius_px: float) -> Array:
+    side = 2 * max(1, round(radius_px)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
 def _skin_spread(parts: Parts, safe: Array) -> float:

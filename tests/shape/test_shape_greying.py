@@ -6,6 +6,7 @@ import pytest
 from stit_vfx.plate.colour import shoulder_encode
 from stit_vfx.shape.greying import greyed
 from stit_vfx.shape.hair import HairLikeness
+from stit_vfx.shape.hair_matte import at_strands
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.zones import Zones
@@ -165,3 +166,35 @@ def test_red_skin_beside_white_eyes_turns_no_brow_red() -> None:
     lin[labels == LABELS.index("skin")] = (0.5, 0.2, 0.11)
     after = greyed(Parts.from_labels(labels), lin, 1.0)
     assert saturation(after[labels == LABELS.index("brow")]).max() < 0.12
+
+
+def test_a_lock_that_is_read_as_skin_or_lies_in_the_shade_turns_grey_with_the_rest() -> None:
+    """And an ear of that size, read as skin as well, keeps the colour of skin."""
+    for colour, label in (((0.09, 0.06, 0.04), "skin"), ((0.006, 0.004, 0.003), "hair")):
+        parts, lin, where = painted(label, colour, slice(18, 34), slice(70, 75), sharp=True)
+        after = lin * np.exp(grey(parts, lin, 1.0))
+        assert saturation(after[where]).mean() < 0.5 * saturation(lin[where]).mean()
+    parts, lin, where = painted("skin", (0.5, 0.33, 0.26), slice(18, 34), slice(70, 75), sharp=True)
+    assert np.abs(grey(parts, lin, 1.0))[where].mean() < 0.05
+
+
+@pytest.mark.parametrize("off_px", [-2, 0, 2])
+def test_the_soft_edge_of_hair_is_found_where_it_is_and_not_where_it_is_read(off_px: int) -> None:
+    """Hair mixed by a known matte into a wall, and what the hair alone would be."""
+    side = 256
+    down = np.arange(side)[:, None] * np.ones((1, side))
+    truth = np.clip((down - 118) / 6, 0, 1)
+    strands = np.exp(np.random.default_rng(0).normal(0, 0.3, (1, side, 1)))
+    hair, wall = np.array([0.12, 0.08, 0.05]) * strands, np.array([0.5, 0.5, 0.52])
+    lin = (truth[..., None] * hair + (1 - truth[..., None]) * wall).astype(np.float32)
+    labels = np.where(down >= 121 + off_px, LABELS.index("hair"), LABELS.index("background"))
+    parts = Parts.from_labels(labels)
+    matte, own = at_strands(parts.of("hair"), parts, lin)
+    left, read = (np.abs(m - truth)[110:132].mean() for m in (matte, parts.of("hair")))
+    assert left < 0.07
+    assert left < 0.6 * read or not off_px
+    # Where half of a pixel is hair its colour is that of the hair below, and the wall is none of it.
+    there = np.abs(matte - 0.5) < 0.4
+    assert np.abs(np.log(own[there].mean(0) / hair.mean((0, 1)))).max() < 0.25
+    assert not matte[:100].any()
+    assert (own[140:] == lin[140:]).all()
