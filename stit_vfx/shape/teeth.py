@@ -29,6 +29,10 @@ _TIPS, _TIPS_GROW = 0.2, 0.09  # of the upper teeth's height: may be stretched w
 _SLIT, _CAVE, _OPEN_CM = 0.8, 10.0, (0.15, 0.45)
 # So near its corners a mouth is stretched, by up to so much, while it opens by less than that.
 _END_CM, _STRETCHY_CM, _OPENS_CM = (0.05, 1.00), 0.6, (0.15, 0.45)
+_RIGID = 5.0  # columns
+_PASSED_CM = (0.02, 0.16)  # so far below the row a lip in a mouth's middle bares the dark, and at its corners
+# A row's even end: of the mouth's width; share of its columns that may end above it; stiffness against a slope.
+_ROW_WIDE, _LOW, _LEVEL, _ROUNDS, _CLOSE_CM, _OVER_CM = 0.80, 0.2, 20.0, 30, 0.01, 0.02
 _DROPS = 0.8  # as wide as lips open that drop past the teeth by so much
 _LEAST_CM, _LOW_CM = 0.20, (0.35, 0.60)  # what is between lips so near each other may grow by so much
 _LOOSE = (0.9, 0.75)  # of what lips pass teeth by, they take along at the corners, and where they part little
@@ -77,14 +81,22 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     middle = slice(len(row_end) // 4, -len(row_end) // 4)
     tall = float(np.median((before.lower - before.upper)[middle])) / px_per_cm
     thin = float(1 - ramp(tall, *_LOW_CM))
+    even = np.interp(source_x / before.length, at, even_end(row_end, before, px_per_cm))
+    even = even + thin * (bottom - even)
     end = end + thin * (bottom - end)  # between lips that hardly part, teeth are a glint without an end
     opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
     row, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
     drops = float(np.median((after.lower - before.lower)[middle]) + moved[row, column]) / px_per_cm
     shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
+    opened = float(ramp(_passed(before, row_end, drops * px_per_cm, middle) / px_per_cm, *_PASSED_CM))
+    shut *= 1 - opened
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
-    moved = moved + np.maximum(top - high - moved - _CROWN * (end - top), 0)
-    moved = moved - _yielding(t, low + moved - bottom, low - high - bottom + top, shut, px_per_cm)
+    lifted, dropped, grown, row = (
+        _calm(each, t, after)
+        for each in (top - high - moved, low + moved - bottom, low - high - bottom + top, end - top)
+    )
+    lifted = np.maximum(lifted - _CROWN * row, 0)
+    moved = moved + lifted - _yielding(t, dropped + lifted, grown, shut, px_per_cm)
     bared = np.maximum(top - high - moved, 0)
     strip = np.clip(_SPREAD * bared, _KNOWN_PX, np.maximum(_HALF * (low - high), _KNOWN_PX))
     source = depth + moved + bared * (1 - smoothstep((depth - high) / strip))
@@ -93,9 +105,10 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     below, row = bottom - end, end - top
     wide = ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM)
     least = _LEAST_CM * px_per_cm * thin + _KNOWN_PX
-    gives = np.maximum(_TIPS_GROW * row + below * (_SLIT + _CAVE * wide), least)
-    # Corners of mouths that hardly open are stretched, whatever it takes.
+    # Corners of mouths that hardly open are stretched, whatever it takes; where the dark opens, it does there.
     aside = 1 - ramp(np.minimum(at_new, 1 - at_new) * after.length / px_per_cm, *_END_CM)
+    slit = _SLIT * (1 - aside * opened * (1 - wide))
+    gives = np.maximum(_TIPS_GROW * row + below * (slit + _CAVE * wide), least)
     gives = gives + _STRETCHY_CM * px_per_cm * np.maximum(aside * shut, 2 * wide)
     taken = np.where(dropped > 0, gives * np.tanh(dropped / gives), dropped)
     gap = dropped - taken
@@ -103,15 +116,55 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     room = np.maximum(last - np.maximum(end - moved, high), 0)
     room = np.maximum(room, np.minimum(_ROOM * taken, room + _TIPS * row))
     source = source - taken * smoothstep((depth - last + room) / np.maximum(room, _KNOWN_PX))
-    begun, left = (smoothstep(gap / px_per_cm / cm) for cm in (_BEGUN_CM, _LEFT_CM))
-    hangs = bottom - (bottom - end) * left - _FRINGE_CM * px_per_cm * begun
-    over = begun * np.clip((source - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
+    # Beside a gap in the middle the row ends as evenly, though lips cover it there.
+    begun, left = (
+        np.maximum(smoothstep(gap / px_per_cm / cm), opened * (1 - wide)) for cm in (_BEGUN_CM, _LEFT_CM)
+    )
+    tips = even - moved + _calm(np.minimum(np.maximum(taken, 0), _TIPS_GROW * row), t, after)
+    hangs = last - (last - tips) * left - _FRINGE_CM * px_per_cm * begun
+    over = begun * np.clip((depth - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
     height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
     sliver = _SHADE * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
     unseen = np.maximum(over, np.maximum(shade, sliver))
     place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
     flow = place - np.stack([x, y], -1)
     return Kept(flow, unseen.astype(np.float32), (source < end) & (source > top) & (over < 0.5))
+
+
+def _passed(before: Edges, row_end: Array, drops: float, middle: slice) -> float:
+    """Px of a gap between a row of teeth and a lip that drops past it by `drops` px, in a mouth's middle."""
+    gives = np.maximum(_TIPS_GROW * (row_end - before.upper) + _SLIT * (before.lower - row_end), _KNOWN_PX)
+    return max(drops - float(np.median(gives[middle] * np.tanh(drops / gives[middle]))), 0.0)
+
+
+def even_end(row_end: Array, edges: Edges, px_per_cm: float) -> Array:
+    """(N,) px below the line at which a row ends evenly that reaches down to `row_end` (N,): along the lowest
+    round arc that hardly passes it. Tips that a lip covers, or shows here and there, are no jags of the row.
+    """
+    if edges.ends[:, :, 1].any():  # in profile a row is seen from its side
+        return row_end
+    side = np.linspace(-1, 1, len(row_end))
+    row = row_end / px_per_cm
+    inner = np.abs(side) < _ROW_WIDE
+    terms = np.stack([np.ones_like(side), side, -(side**2)], 1)
+    weight = np.ones(int(inner.sum()))
+    calm = np.diag([0.0, _LEVEL, 0.0])
+    for _ in range(_ROUNDS):
+        weighted = terms[inner] * weight[:, None]
+        arc = np.linalg.solve(weighted.T @ terms[inner] + calm, weighted.T @ row[inner])
+        above = row[inner] - terms[inner] @ arc
+        weight = np.where(above > 0, _LOW, 1 - _LOW) / np.maximum(np.abs(above), _CLOSE_CM)
+    return np.asarray(np.minimum(terms @ arc * px_per_cm, row_end + _OVER_CM * px_per_cm))
+
+
+def _calm(field: Array, t: Array, edges: Edges) -> Array:
+    """(S, S) a field as it is in the middle between the lips, calm along them: teeth do not bend with every
+    wave of a lip.
+    """
+    x, y = edges.points((edges.upper + edges.lower) / 2).astype(np.float32).T[:, :, None]
+    along = cv2.remap(field.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    along = cv2.GaussianBlur(along, (1, 0), sigmaX=1e-3, sigmaY=_RIGID)[:, 0]
+    return np.interp(t, np.linspace(0, 1, len(along)), along.astype(np.float64))
 
 
 def _middle(edges: Edges) -> Array:
