@@ -30,9 +30,9 @@ _SLIT, _CAVE, _OPEN_CM = 0.8, 10.0, (0.15, 0.45)
 # So near its corners a mouth is stretched, by up to so much, while it opens by less than that.
 _END_CM, _STRETCHY_CM, _OPENS_CM = (0.05, 1.00), 0.6, (0.15, 0.45)
 _RIGID = 5.0  # columns
-_PASSED_CM = (0.02, 0.16)  # so far below the row a lip in a mouth's middle bares the dark, and at its corners
-# A row's even end: of the mouth's width; share of its columns that may end above it; stiffness against a slope.
-_ROW_WIDE, _LOW, _LEVEL, _ROUNDS, _CLOSE_CM, _OVER_CM = 0.80, 0.2, 20.0, 30, 0.01, 0.02
+_PASSED_CM = (0.02, 0.16)  # a lip so far below the row's middle bares the dark, also at the corners
+# A row's even end: of the mouth's width; of its columns so many may end above it; stiff against a slope.
+_ROW_WIDE, _LOW, _LEVEL, _ROUNDS, _CLOSE_CM, _OVER_CM = 0.80, 0.2, 150.0, 30, 0.01, 0.02
 _DROPS = 0.8  # as wide as lips open that drop past the teeth by so much
 _LEAST_CM, _LOW_CM = 0.20, (0.35, 0.60)  # what is between lips so near each other may grow by so much
 _LOOSE = (0.9, 0.75)  # of what lips pass teeth by, they take along at the corners, and where they part little
@@ -81,18 +81,20 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     middle = slice(len(row_end) // 4, -len(row_end) // 4)
     tall = float(np.median((before.lower - before.upper)[middle])) / px_per_cm
     thin = float(1 - ramp(tall, *_LOW_CM))
-    even = np.interp(source_x / before.length, at, even_end(row_end, before, px_per_cm))
-    even = even + thin * (bottom - even)
+    wide = float(ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM))
     end = end + thin * (bottom - end)  # between lips that hardly part, teeth are a glint without an end
+    full = (1 - wide) * (1 - thin)  # a row of teeth that reaches the lower lip
+    even = np.interp(source_x / before.length, at, even_end(row_end, before, px_per_cm))
+    even = end + full * (even - end)
     opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
-    row, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
-    drops = float(np.median((after.lower - before.lower)[middle]) + moved[row, column]) / px_per_cm
+    row_px, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
+    drops = float(np.median((after.lower - before.lower)[middle]) + moved[row_px, column]) / px_per_cm
     shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
-    opened = float(ramp(_passed(before, row_end, drops * px_per_cm, middle) / px_per_cm, *_PASSED_CM))
+    opened = full * float(ramp(_passed(before, row_end, drops * px_per_cm, middle) / px_per_cm, *_PASSED_CM))
     shut *= 1 - opened
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
     lifted, dropped, grown, row = (
-        _calm(each, t, after)
+        _calm(each, t, after, full)
         for each in (top - high - moved, low + moved - bottom, low - high - bottom + top, end - top)
     )
     lifted = np.maximum(lifted - _CROWN * row, 0)
@@ -103,11 +105,10 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     # Below: the lip takes along what is there as far as it gives, and a gap opens beyond.
     dropped = low + moved - bottom
     below, row = bottom - end, end - top
-    wide = ramp(float(np.median((before.lower - row_end)[middle])) / px_per_cm, *_OPEN_CM)
     least = _LEAST_CM * px_per_cm * thin + _KNOWN_PX
-    # Corners of mouths that hardly open are stretched, whatever it takes; where the dark opens, it does there.
+    # Corners of mouths that hardly open are stretched, whatever it takes; else the dark opens there, too.
     aside = 1 - ramp(np.minimum(at_new, 1 - at_new) * after.length / px_per_cm, *_END_CM)
-    slit = _SLIT * (1 - aside * opened * (1 - wide))
+    slit = _SLIT * (1 - aside * opened)
     gives = np.maximum(_TIPS_GROW * row + below * (slit + _CAVE * wide), least)
     gives = gives + _STRETCHY_CM * px_per_cm * np.maximum(aside * shut, 2 * wide)
     taken = np.where(dropped > 0, gives * np.tanh(dropped / gives), dropped)
@@ -117,10 +118,8 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     room = np.maximum(room, np.minimum(_ROOM * taken, room + _TIPS * row))
     source = source - taken * smoothstep((depth - last + room) / np.maximum(room, _KNOWN_PX))
     # Beside a gap in the middle the row ends as evenly, though lips cover it there.
-    begun, left = (
-        np.maximum(smoothstep(gap / px_per_cm / cm), opened * (1 - wide)) for cm in (_BEGUN_CM, _LEFT_CM)
-    )
-    tips = even - moved + _calm(np.minimum(np.maximum(taken, 0), _TIPS_GROW * row), t, after)
+    begun, left = (np.maximum(smoothstep(gap / px_per_cm / cm), opened) for cm in (_BEGUN_CM, _LEFT_CM))
+    tips = even - moved + _calm(np.minimum(np.maximum(taken, 0), _TIPS_GROW * row), t, after, full)
     hangs = last - (last - tips) * left - _FRINGE_CM * px_per_cm * begun
     over = begun * np.clip((depth - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
     height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
@@ -157,14 +156,17 @@ def even_end(row_end: Array, edges: Edges, px_per_cm: float) -> Array:
     return np.asarray(np.minimum(terms @ arc * px_per_cm, row_end + _OVER_CM * px_per_cm))
 
 
-def _calm(field: Array, t: Array, edges: Edges) -> Array:
-    """(S, S) a field as it is in the middle between the lips, calm along them: teeth do not bend with every
-    wave of a lip.
+def _calm(field: Array, t: Array, edges: Edges, share: float) -> Array:
+    """(S, S) a field with this `share` of what it is in the middle between the lips, calm along them: teeth
+    that lips cover do not bend with every wave of a lip.
     """
+    if share <= 0:
+        return field
     x, y = edges.points((edges.upper + edges.lower) / 2).astype(np.float32).T[:, :, None]
     along = cv2.remap(field.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     along = cv2.GaussianBlur(along, (1, 0), sigmaX=1e-3, sigmaY=_RIGID)[:, 0]
-    return np.interp(t, np.linspace(0, 1, len(along)), along.astype(np.float64))
+    calm = np.interp(t, np.linspace(0, 1, len(along)), along.astype(np.float64))
+    return np.asarray(field + share * (calm - field))
 
 
 def _middle(edges: Edges) -> Array:

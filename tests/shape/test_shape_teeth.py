@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,32 @@ def test_where_teeth_reach_the_lip_the_dark_opens_below_them(down: int) -> None:
     ends = np.array([np.flatnonzero(column)[-1] for column in shown.T if column.any()])
     assert np.abs(np.diff(ends)).max() <= 1
     assert np.array_equal(ends, ends[::-1])
+
+
+def _lopsided(*, down: float = 0.0, wave: float = 0.0) -> Edges:
+    """A mouth whose lower lip covers more of the right teeth than of the left ones, and waves."""
+    rest = _edges(down=down)
+    skew = 2.0 * np.sin(np.pi * (2 * _T - 1)) * _BOW - wave * np.sin(9 * np.pi * _T) * _BOW
+    return replace(rest, lower=rest.lower - skew)
+
+
+@pytest.mark.parametrize("down", [3, 5, 8, 12])
+@pytest.mark.parametrize("wave", [0.0, 0.8])
+def test_a_lip_that_covers_teeth_unevenly_leaves_an_even_row(down: int, wave: float) -> None:
+    """Ends of the row at the left and at the right: the lip's differ by 4 px, 0.4 cm."""
+    rest, after = _lopsided(wave=wave), _lopsided(down=down, wave=wave)
+    found = kept(rest, after, _STILL, rest.lower, _PX)
+    shown = (after.within(_X, _Y) > 0.99) & (found.unseen < 0.5)
+    columns = np.arange(40, 88)  # of 34 to 93
+    ends = np.array([np.flatnonzero(shown[:, x])[-1] for x in columns])
+    assert np.abs(ends - ends[::-1]).max() <= 2
+    assert np.abs(ends - ends[::-1]).mean() < 0.8
+    assert np.abs(np.diff(ends)).max() <= 2  # without a jag
+    bend = np.polyfit(columns, ends, 2)
+    assert np.abs(ends - np.polyval(bend, columns)).max() < 1.2  # one arc
+    hidden = (after.within(_X, _Y) > 0.99) & (found.unseen > 0.5)
+    for side in (slice(36, 42), slice(86, 92)):  # the dark reaches both corners
+        assert hidden[:, side].any(0).mean() > 0.6
 
 
 def test_an_open_mouth_is_stretched_below_the_row_and_keeps_the_lower_teeth_at_their_lip() -> None:
