@@ -32,7 +32,9 @@ _TALL_CM = 0.20  # a mouth lower than that is known by the fit
 _CALM_PX, _CALM_CM = 0.6, 0.025
 _ALIKE = 4.0  # columns over which a lip has one colour
 _STEADY = 1.2  # columns
-_FEWEST_PX = 8
+_FEWEST_PX, _KNOWN_PX = 8, 1e-9
+_SEALS = (0.45, 1.0)  # of the way from the middle: where lips that come together meet a little earlier
+_WAS_APART, _MET, _NARROW = (0.05, 0.075), 0.006, 0.02  # of the mouth's width
 _DIM = 0.01
 _OUT_CM, _UP_DOWN_CM, _BESIDE_CM = (
     0.50,
@@ -94,9 +96,35 @@ def carried(old: Edges, before: Edges, after: Edges) -> Edges:
             (old.lower, before.lower, after.lower),
         )
     )
-    moved = _with_ends(_through(after, upper, lower), after)
-    middle = (moved.upper + moved.lower) / 2
-    return replace(moved, upper=np.minimum(moved.upper, middle), lower=np.maximum(moved.lower, middle))
+    moved = _closing_evenly(_with_ends(_through(after, upper, lower), after), old, before, after)
+    middle, half = (moved.upper + moved.lower) / 2, _line_px(moved, old) / 2
+    upper, lower = np.minimum(moved.upper, middle - half), np.maximum(moved.lower, middle + half)
+    return replace(moved, upper=upper, lower=lower)
+
+
+def _closing_evenly(edges: Edges, old: Edges, before: Edges, after: Edges) -> Edges:
+    """The edges with fewer of the waves of the plate's own opening, `old`, the further lips come together:
+    they meet along all of their line at once, and a little earlier at its ends.
+    """
+    apart = max(after.gap, 0.0) / max(before.gap, _KNOWN_PX)
+    if apart >= 1 or _profile(edges):
+        return edges
+    side = np.linspace(-1, 1, len(before.upper))
+    own = (old.lower - old.upper) - (before.lower - before.upper)
+    even = float(np.median(own[np.abs(side) < 0.5])) * np.sqrt(1 - side**2)
+    less = (own - even) * (1 - apart) * after.length / before.length
+    tapered = 1 - (1 - apart) * ramp(np.abs(side), *_SEALS)
+    height, middle = np.maximum(edges.lower - edges.upper - less, 0), (edges.upper + edges.lower) / 2
+    narrow = _NARROW * float(ramp(old.gap / old.length, *_WAS_APART)) * (1 - apart) * edges.length
+    half = height**2 / np.maximum(height + narrow, _KNOWN_PX) * tapered / 2
+    return replace(edges, upper=middle - half, lower=middle + half)
+
+
+def _line_px(edges: Edges, old: Edges) -> Array:
+    """(N,) px of the dark line that is left between lips that were apart, `old`, where they meet."""
+    apart = 0.0 if _profile(edges) else float(ramp(old.gap / old.length, *_WAS_APART))
+    side = np.linspace(-1, 1, len(old.upper))
+    return np.asarray(apart * _MET * edges.length * np.sqrt(1 - side**2))
 
 
 def _with_ends(edges: Edges, fitted: Edges) -> Edges:

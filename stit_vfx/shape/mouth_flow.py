@@ -37,6 +37,8 @@ _AROUND_DEG = 24.0  # of the chart: from the nose to the chin
 _PROFILE = (0.35, 0.75)  # sines of 20 and 49 degrees
 _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plate may show lip
 _RIM_CM, _RIM = (0.02, 0.05, 0.08, 0.11, 0.14), 0.5  # outside a lip's edge; how dark it is there
+# Lips were, and are, so far from each other; the line between them has less of a rim by so much.
+_APART_CM, _MEETING_CM, _THIN = (0.30, 0.45), (0.08, 0.30), 0.7
 _GLARE = 1.6  # times the skin's light
 _REDDENS = (0.05, 0.35)  # log of red over green against the skin's: a tooth's, a gum's
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
@@ -59,7 +61,8 @@ _UNDER_LIP, _OVER_LIP = (0.58, 0.42), (0.70, 0.25)  # light left right at the li
 @dataclass(frozen=True)
 class Between:
     """The mouth's inside after the edit, (S, S) each: `inside` bool, `shown` bool where the plate shows it,
-    `upper` bool where that are upper teeth, `revealed` 0..1 where it does not; `flow` (S, S, 2) of all.
+    `upper` bool where upper teeth are, shown or in the lips' shade, `revealed` 0..1 where it does not; `flow`
+    (S, S, 2) of all.
     """
 
     inside: Array
@@ -99,8 +102,10 @@ def between_lips(
     teeth = kept(old, new, _skull_flow(model, before, after), row, px)
     flow = np.where(inside[..., None], teeth.flow, flow)
     rim = _rim(new, within, px)
+    met = float(ramp(old.gap / px, *_APART_CM) * (1 - ramp(new.gap / px, *_MEETING_CM)))
+    rim = rim - _THIN * met * (rim - within)  # the line between lips that come together is a thin one
     shown = inside & (teeth.unseen < 0.5)
-    return Between(inside, shown, shown & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
+    return Between(inside, shown, inside & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
 
 
 def _rim(edges: Edges, within: Array, px_per_cm: float) -> Array:

@@ -43,7 +43,8 @@ _BEGUN_CM, _LEFT_CM = (
     0.15,
 )  # a gap below the row has begun; from such a gap on nothing hangs below the row
 _IN_CM, _SHADE_CM, _SHADE = 0.35, 0.65, 0.4  # a corner that comes in by so much darkens the teeth beside it
-_SLIVER_CM, _CLOSED_CM = (0.05, 0.20), (0.05, 0.20)  # lips that come so near each other shade what is between
+# Lips that come so near each other shade what is between, by up to so much.
+_SLIVER_CM, _CLOSED_CM, _SLIVER = (0.05, 0.18), (0.10, 0.40), 0.9
 # Samples down a column; share of height that belongs to the skull, and of columns, without a row of teeth.
 _DEPTHS, _NO_ROW, _FEWEST = 64, 0.35, 0.12
 _TALL_CM, _EARLY = 0.20, 0.55  # a lower column tells nothing; upper teeth begin in this share of one
@@ -123,7 +124,7 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     hangs = last - (last - tips) * left - _FRINGE_CM * px_per_cm * begun
     over = begun * np.clip((depth - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
     height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
-    sliver = _SHADE * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
+    sliver = _SLIVER * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
     unseen = np.maximum(over, np.maximum(shade, sliver))
     place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
     flow = place - np.stack([x, y], -1)

@@ -59,6 +59,7 @@ _SURPRISE_JAW = {
     "closed": {"jawOpen": 0.36},
     "parted": {"jawOpen": 0.32},
 }  # teeth that show would be stretched
+_PARTING = ("mouthSmile", "mouthDimple", "mouthUpperUp", "mouthLowerDown", "mouthStretch")
 _SMILING = {"mouthSmile": 1.0, "mouthDimple": 1.0, "mouthUpperUp": 0.7, "mouthLowerDown": 0.4}
 
 
@@ -113,7 +114,11 @@ def _expressions() -> list[dict[str, Any]]:
         "release": _SMILING | {"browDown": 1.0, "eyeSquint": 1.0, "cheekSquint": 1.0},
     }
     turned_down = {"expression": {"mouthFrown": 0.7, "browDown": 0.5}}
-    pursed = {"expression": {"mouthPucker": 0.8}, "release": {"mouthSmile": 0.7}}
+    pursed = {
+        "expression": {"mouthPucker": 0.8},
+        "pressed": 1.4,  # lips come together from strength 0.7 on
+        "release": dict.fromkeys(_PARTING, 1.0) | {"jawOpen": 0.7},
+    }
     return [
         _direction("smile", "Smile", smile),
         _direction("mouth_open", "Open mouth", opened | {"down": {"release": closed}}),

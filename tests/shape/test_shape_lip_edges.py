@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from stit_vfx.shape.code import crop_affine
-from stit_vfx.shape.flow import change_fields
+from stit_vfx.shape.flow import change_fields, warp
 from stit_vfx.shape.lip_edges import carried, open_edges
 from stit_vfx.shape.lips import Edges
 from stit_vfx.shape.model import ShapeModel
@@ -119,6 +121,49 @@ def test_anger_opens_nothing_between_lips_that_show_teeth(model, smiling, quad, 
         left, right = (fields.revealed[middle & side].mean() for side in (at < 0.5, at > 0.5))
         assert abs(left - right) < 0.15
         assert strength > 0.8 or max(left, right) < 0.3
+
+
+def test_lips_that_purse_come_together_over_the_teeth_steadily_and_evenly(model, smiling, quad) -> None:
+    picture = plate(model, smiling, lower_px=2.0)
+    teeth = picture @ [0.2126, 0.7152, 0.0722] > 0.38  # brighter than skin
+    assert teeth.sum() > 500
+    old, was = open_edges(model, smiling, picture, None), Edges.of(model, smiling)
+    gaps, bright = [old.gap / smiling.scale], []
+    for strength in (0.2, 0.4, 0.6, 0.8, 1.0):
+        after = apply_moves(model, smiling, [(MOVES["pucker"], strength)])
+        new = carried(old, was, Edges.of(model, after))
+        gaps.append(new.gap / smiling.scale)
+        height = (new.lower - new.upper) / smiling.scale
+        assert np.abs(height - height[::-1])[6:-6].max() < 0.1  # cm
+        fields = change_fields(model, smiling, after, quad=quad, crop_lin=picture)
+        shown = warp(picture, fields.flow)
+        shown = shown + fields.revealed[..., None] * (fields.mouth_lin - shown)
+        bright.append(float((shown @ [0.2126, 0.7152, 0.0722] > 0.38).sum() / teeth.sum()))
+    steps = np.diff(gaps)
+    assert (steps < 1e-6).all()
+    assert steps.min() > -0.6 * gaps[0]  # no jump in the strength
+    assert max(gaps[-2:]) < 0.12  # cm
+    assert bright == sorted(bright, reverse=True)
+    assert bright[0] > 0.5
+    assert max(bright[-2:]) < 0.05
+
+
+@pytest.mark.parametrize("strength", [0.7, 0.85, 1.0])
+def test_a_sober_face_leaves_a_line_between_lips_that_is_as_high_on_either_side(
+    model, smiling, strength
+) -> None:
+    """The plate's opening is 4 px higher on its left than the fitted one, and as much lower on its right."""
+    was, now = (
+        Edges.of(model, code)
+        for code in (smiling, apply_moves(model, smiling, [(MOVES["smile"], -strength)]))
+    )
+    t = np.linspace(0, 1, len(was.lower))
+    skew = 2.0 * np.sin(2 * np.pi * t)
+    new = carried(replace(was, upper=was.upper - skew, lower=was.lower + skew), was, now)
+    height = new.lower - new.upper
+    assert now.gap < 0.5 * was.gap
+    assert np.abs(height - height[::-1]).max() < 8.0 * max(now.gap, 0) / was.gap + 0.3
+    assert (height >= 0).all()
 
 
 @pytest.mark.parametrize("strength", [0.4, 1.0])
