@@ -40,6 +40,8 @@ _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat i
 _FIRMLY = 0.9  # skin that is no less than that tells the grain
 _SEEN = 0.3  # skin hidden by less is seen
 _STEPS = 10  # in which the way to what hides skin is searched
+# Skin beside hair is stretched over so many times its way more, and no more of the side; steps of the search.
+_EASED, _EASED_WAY, _EASED_STEPS = 3.0, 0.06, 16
 _FRAMES = 3.0  # glasses this much surer than hair are glasses
 _SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: from where it may be an ear
 _EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
@@ -60,7 +62,7 @@ class Layers:
     how far the face, as it would be without them, covers the backdrop; `head`: the same with what is worn.
     `invented`: how much of `clean` is made up.
     `collar`: share of what stands that a jaw may come to lie over. `hides`: where skin is out of sight behind
-    hair or clothes.
+    hair or clothes; `hair`: behind hair.
     `unstood`: the crop without what stands before it. `clean`: without what is worn, too. `backdrop`:
     without the head.
     """
@@ -75,6 +77,7 @@ class Layers:
     backdrop: Array
     collar: Array
     hides: Array
+    hair: Array
 
     @classmethod
     def of(cls, crop_code: Array, parts: Parts, zones: Zones, *, turns: bool = False) -> Layers:
@@ -125,6 +128,7 @@ class Layers:
             wall,
             np.asarray(collar, np.float32),
             holds,
+            _grown(parts.of("hair") * (1 - zones.beard), spill),
         )
 
     def held(self, flow: Array) -> Array:
@@ -140,7 +144,27 @@ class Layers:
             way = np.clip((_SEEN - hidden) / np.maximum(was - hidden, 1e-6), 0, 1) / _STEPS
             share[new] = (part + way)[new] if k > 0 else 1
             found, was = found | new, hidden
+        share = np.minimum(share, self._eased(flow))
         return np.asarray(flow * share[..., None], flow.dtype)
+
+    def _eased(self, flow: Array) -> Array:
+        """(S, S) 0..1 how much of a flow (S, S, 2) px is left near hair that it comes from: the skin beside it
+        is stretched over some way, or its last row of pixels would become streaks.
+        """
+        length = np.hypot(flow[..., 0], flow[..., 1])
+        reach = 1 + np.minimum(_EASED, _EASED_WAY * len(flow) / np.maximum(length, 1e-6))
+        here, was, to_hair = _grid(len(flow)), self.hair, reach.copy()
+        found = was >= _SEEN
+        to_hair[found] = 0
+        for k in range(1, _EASED_STEPS + 1):
+            way = reach / _EASED_STEPS
+            hidden = sample(self.hair, here + (k * way)[..., None] * flow, how=cv2.INTER_LINEAR)
+            new = ~found & (hidden >= _SEEN)
+            part = np.clip((_SEEN - was) / np.maximum(hidden - was, 1e-6), 0, 1)
+            to_hair[new] = ((k - 1 + part) * way)[new]
+            found, was = found | new, hidden
+        eased = np.minimum(1 - (1 - to_hair / reach) ** 2, to_hair)
+        return np.where(found, eased, 1)
 
     def moved(self, flow: Array) -> tuple[Array, Array]:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""

@@ -316,3 +316,17 @@ def test_mattes_find_the_edges_of_the_picture() -> None:
     blurred, sharp = (np.clip((share - 0.1) / 0.8, 0, 1) for share in (rough, fine.of("skin")))
     assert np.abs(sharp - truth).mean() < 0.7 * np.abs(blurred - truth).mean()
     assert np.abs(fine.shares.sum(0) - 1).max() < 1e-5
+
+
+def test_skin_that_comes_from_beside_hair_is_stretched_over_some_way_and_not_to_streaks() -> None:
+    """Below a bar of hair skin drops by 6 px. Every pixel has a source of its own, above it and not hidden."""
+    apart = layers(picture(), parts(over="hair"))
+    held = apart.held(-6 * UP)[:, 80, 1]
+    below = slice(int(np.flatnonzero(apart.hair[:, 80] > 0.3)[-1]) + 1, 118)
+    source = (np.arange(SIZE) + held)[below]
+    assert np.diff(source).min() > 0.25
+    assert source[0] > below.start - 1.5
+    assert np.all(held[below] <= 0)
+    assert held[117] < -5.9
+    # What moves towards hair goes under it as it is.
+    assert np.array_equal(apart.held(6 * UP)[92:110, 80], (6 * UP)[92:110, 80])
