@@ -41,7 +41,7 @@ from stit_vfx.shape.model import ShapeModel
 from stit_vfx.shape.mouth_memory import Look, MouthMemory, look
 from stit_vfx.shape.moves import apply_moves, expression_look
 from stit_vfx.shape.outline import outlined
-from stit_vfx.shape.own_hair import own_hair
+from stit_vfx.shape.own_hair import brows_whole, own_hair
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import smoothstep
 
@@ -243,7 +243,7 @@ class GeometryModel:
         if parts is None:
             return self._mixed(fields, crop_code, old, new)
         assert self.reader is not None
-        parts = self.reader.parts_at_edges(crop_code)
+        parts = brows_whole(self.reader.parts_at_edges(crop_code))
         likeness = HairLikeness.of(parts, crop_code, fields.zones)
         parts = own_hair(parts, fields.zones, likeness)
         near = fade * (1 - fields.zones.far)  # somebody else's hair may be in the picture

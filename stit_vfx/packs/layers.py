@@ -154,8 +154,8 @@ class Layers:
         length = np.hypot(flow[..., 0], flow[..., 1])
         reach = 1 + np.minimum(_EASED, _EASED_WAY * len(flow) / np.maximum(length, 1e-6))
         here, was, to_hair = _grid(len(flow)), self.hair, reach.copy()
-        found = was >= _SEEN
-        to_hair[found] = 0
+        behind = was >= _SEEN  # already: what comes out from there is for `held`
+        found = behind.copy()
         for k in range(1, _EASED_STEPS + 1):
             way = reach / _EASED_STEPS
             hidden = sample(self.hair, here + (k * way)[..., None] * flow, how=cv2.INTER_LINEAR)
@@ -164,7 +164,7 @@ class Layers:
             to_hair[new] = ((k - 1 + part) * way)[new]
             found, was = found | new, hidden
         eased = np.minimum(1 - (1 - to_hair / reach) ** 2, to_hair)
-        return np.where(found, eased, 1)
+        return np.where(found & ~behind, eased, 1)
 
     def moved(self, flow: Array) -> tuple[Array, Array]:
         """The clean crop (S, S, 3) code with its face moved over the backdrop, and where the face then is."""

@@ -26,6 +26,7 @@ _WHOLE, _MIXED_PX = (0.7, 1.0), 1.5  # share of hair, and reach on the grid
 # colour, and the share of that which has to be paid where it changes gradually.
 _BARE, _OVER, _BLURRED, _OTHER, _CALM = 4.0, 0.12, 9.0, 0.9, 0.25
 _NEAR, _FAR = 0.8, 1.6  # at these prices it is its own, it is not
+_TUFT, _BROW = 0.024, (0.1, 0.5)  # of the side: half as wide hair is a tuft; share of brow beside it
 _HEAD = ("skin", "neck", "brow", "eye", "glasses", "hat")
 
 
@@ -47,6 +48,27 @@ def own_hair(parts: Parts, zones: Zones, likeness: HairLikeness | None) -> Parts
     shares[hair] -= lost
     shares[behind] += lost
     return Parts(shares)
+
+
+def brows_whole(parts: Parts) -> Parts:
+    """The parts (S, S) with what is hair, but no piece of the head of hair, and beside a brow, as brow: heavy
+    brows are half taken for hair, and would stay where they are while the rest of them moves.
+    """
+    hair, brow = parts.of("hair"), parts.of("brow")
+    thick = cv2.dilate(cv2.morphologyEx(hair, cv2.MORPH_OPEN, _disc(_TUFT, hair)), _disc(_TUFT, hair))
+    beside = cv2.GaussianBlur(cv2.dilate(brow, _disc(_TUFT, brow)), (0, 0), 0.5 * _TUFT * len(brow))
+    tufts = np.maximum(hair - np.minimum(hair, thick), 0) * ramp(beside, *_BROW)
+    if not tufts.any():
+        return parts
+    shares = parts.shares.copy()
+    shares[LABELS.index("hair")] -= tufts
+    shares[LABELS.index("brow")] += tufts
+    return Parts(shares)
+
+
+def _disc(share_of_side: float, picture: Array) -> Array:
+    radius = max(1, round(share_of_side * len(picture)))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _own(parts: Parts, zones: Zones, likeness: HairLikeness) -> Array:

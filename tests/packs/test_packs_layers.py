@@ -329,4 +329,4 @@ def test_skin_that_comes_from_beside_hair_is_stretched_over_some_way_and_not_to_
     assert np.all(held[below] <= 0)
     assert held[117] < -5.9
     # What moves towards hair goes under it as it is.
-    assert np.array_equal(apart.held(6 * UP)[92:110, 80], (6 * UP)[92:110, 80])
+    assert np.array_equal(apart.held(6 * UP)[84:110, 80], (6 * UP)[84:110, 80])
