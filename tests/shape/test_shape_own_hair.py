@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stit_vfx.shape.hair import HairLikeness
-from stit_vfx.shape.own_hair import own_hair
+from stit_vfx.shape.own_hair import brows_whole, own_hair
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.zones import Zones
 
@@ -95,3 +95,22 @@ def test_it_trembles_no_more_than_the_picture() -> None:
     one, other = (own_of(parts, c).of("hair") for c in (crop, crop + grain))
     assert np.abs(one - other).mean() < 0.003
     assert np.abs(one - other).max() < 0.3
+
+
+def test_tufts_of_a_brow_that_pass_for_hair_are_brow_and_a_fringe_is_hair() -> None:
+    size, shares = 256, np.zeros((len(LABELS), 256, 256), np.float32)
+    shares[LABELS.index("skin")] = 1
+    for label, rows, columns in (
+        ("hair", slice(0, 60), slice(0, size)),
+        ("brow", slice(90, 98), slice(60, 110)),
+        ("hair", slice(90, 98), slice(80, 96)),
+        ("hair", slice(180, 188), slice(60, 90)),
+    ):
+        shares[:, rows, columns] = 0
+        shares[LABELS.index(label), rows, columns] = 1
+    parts = Parts(shares)
+    after = brows_whole(parts)
+    assert after.of("brow")[90:98, 60:110].mean() > 0.95
+    assert np.array_equal(after.of("hair")[:60], parts.of("hair")[:60])
+    assert np.array_equal(after.of("hair")[180:188], parts.of("hair")[180:188])
+    assert np.allclose(after.shares.sum(0), 1)
