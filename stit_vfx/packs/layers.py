@@ -148,7 +148,7 @@ class Layers:
         return np.asarray(flow * share[..., None], flow.dtype)
 
     def _eased(self, flow: Array) -> Array:
-        """(S, S) 0..1 how much of a flow (S, S, 2) px is left near hair that it comes from: the skin beside it
+        """(S, S) 0..1 how much of a flow (S, S, 2) px is left near hair that it comes from: skin beside that
         is stretched over some way, or its last row of pixels would become streaks.
         """
         length = np.hypot(flow[..., 0], flow[..., 1])

@@ -319,7 +319,7 @@ def test_mattes_find_the_edges_of_the_picture() -> None:
 
 
 def test_skin_that_comes_from_beside_hair_is_stretched_over_some_way_and_not_to_streaks() -> None:
-    """Below a bar of hair skin drops by 6 px. Every pixel has a source of its own, above it and not hidden."""
+    """Below a bar of hair skin drops by 6 px. Every pixel has its own source, above it and not hidden."""
     apart = layers(picture(), parts(over="hair"))
     held = apart.held(-6 * UP)[:, 80, 1]
     below = slice(int(np.flatnonzero(apart.hair[:, 80] > 0.3)[-1]) + 1, 118)
