@@ -19,7 +19,8 @@ class ShapeCode:
     `ShapeModel.expressions`; rotation (3, 3); scale in plate px per centimetre; translation (2,) plate px;
     age 0 as the plate, 1 clearly older. detail (68, 3) centimetres: what the codes cannot say of this face;
     moves the landmarks and the skin around them. form (F,) amounts in the order of `form.FORMS`; None is
-    none.
+    none. touching (E,): what an edit makes of the expression if the lips touch in the plate, whatever the
+    code has them do; None is the same.
     """
 
     identity: Array
@@ -30,10 +31,17 @@ class ShapeCode:
     age: float = 0.0
     detail: Array | None = None
     form: Array | None = None
+    touching: Array | None = None
 
     def but(self, **changes: object) -> ShapeCode:
         """The same code with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def lips_touch(self, share: float) -> ShapeCode:
+        """The code for lips that touch in the plate (1), that do not (0), or that hardly do."""
+        if self.touching is None or share <= 0:
+            return self
+        return self.but(expression=self.expression + share * (self.touching - self.expression))
 
     def project(self, points: Array) -> Array:
         """(V, 3) centimetres to (V, 3): x and y in plate px, depth in centimetres, larger is nearer."""

@@ -18,7 +18,7 @@ from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lid_skin import closing_lids
 from stit_vfx.shape.lids import lids
 from stit_vfx.shape.light import LUMA
-from stit_vfx.shape.lips import lips_met
+from stit_vfx.shape.lips import lips_met, lips_touch
 from stit_vfx.shape.model import EYE, SKIN, ShapeModel
 from stit_vfx.shape.mouth_flow import between_lips, mouth_picture
 from stit_vfx.shape.mouth_memory import MouthMemory
@@ -124,10 +124,14 @@ def change_fields(
     work = min(size, _WORK_PX)
     small = crop_lin if work == size else cv2.resize(crop_lin, (work, work), interpolation=cv2.INTER_AREA)
     affine = crop_affine(quad, work)
-    codes = lips_met(model, (before.through(affine), after.through(affine)), small)
+    before, after = before.through(affine), after.through(affine)
+    touch = lips_touch(model, before, small)
+    codes = lips_met(model, (before, after.lips_touch(touch)), small)
     old, new = (View.of(model, code, work) for code in codes)
     seen = None if seen is None else seen.resized(work)
-    fields = _fields(model, old, new, small, look or {}, whole_head=whole_head, seen=seen, memory=memory)
+    fields = _fields(
+        model, old, new, small, look or {}, whole_head=whole_head, seen=seen, memory=memory, touch=touch
+    )
     return fields if work == size else _enlarged(fields, size)
 
 
@@ -156,6 +160,7 @@ def _fields(
     whole_head: bool,
     seen: Parts | None,
     memory: MouthMemory | None,
+    touch: float,
 ) -> Fields:
     size, px_per_cm = len(crop_lin), after.code.scale
     parts, face = after.parts(), after.raster.mask
@@ -172,7 +177,7 @@ def _fields(
     eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma, azimuth_deg=azimuth)
     flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
-    between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen)
+    between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen, touch=touch)
     flow = between.flow
     fade = border_fade(size)
     flow = flow * fade[..., None]

@@ -30,8 +30,10 @@ _BEND = 60.0  # of a line between two columns, in steps; the price of one
 _ASTRAY = 0.25  # price of a line as far away as may be
 _SEEN = (0.05, 0.20)  # log of light: a line that is no line; one that surely is
 _PARTED_CM, _WIDE_CM = (0.25, 0.50), (0.90, 1.20)  # between the fitted inner lips: may be open; surely is
-# Light over the skin's: some of what is between the fitted lips is bright as teeth, or much dark as a cave.
+# Light over the skin's: what is between the fitted lips is bright as teeth, or dark as a cave; how much of it,
+# for percentiles would jump while lips part.
 _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
+_TEETH_SHARE, _CAVE_SHARE = (0.04, 0.16), (0.12, 0.38)
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
 _GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
@@ -55,17 +57,25 @@ def lips_met(
     return before.but(detail=old), after.but(detail=new)
 
 
+def lips_touch(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> float:
+    """0..1: whether the lips of a code in px of a crop (S, S, 3), linear light, touch there but for a glint:
+    the fit parts lips that do by up to 8 mm. 0 where the picture does not show them.
+    """
+    points = SeenLips.of(model, code).marks
+    if np.linalg.norm(points[64] - points[60]) < _FEWEST_PX or not _within(points[48:68], crop_lin.shape):
+        return 0.0
+    return 1 - _open(model, code, points, crop_lin / _skin(points, crop_lin))
+
+
 def meet(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> Array:
     """(68, 3) centimetres for the `detail` of a code in px of a crop (S, S, 3), linear light: what brings its
     inner lips to the line where the plate's lips meet. Nothing for lips that do not.
     """
     none = np.zeros((68, 3))
+    if lips_touch(model, code, crop_lin) < 0.5:
+        return none
     points = SeenLips.of(model, code).marks
-    if np.linalg.norm(points[64] - points[60]) < _FEWEST_PX or not _within(points[48:68], crop_lin.shape):
-        return none
     over_skin = crop_lin / _skin(points, crop_lin)
-    if _open(model, code, points, over_skin) > 0.5:
-        return none
     line, along, down = _line(points)
     offset_px = _found(crop_lin, line, down, code.scale)
     met = line + offset_px[:, None] * down
@@ -243,9 +253,9 @@ def _open(model: ShapeModel, code: ShapeCode, points: Array, over_skin: Array) -
     luma = over_skin[inner > 0] @ LUMA
     if not len(luma):
         return 0.0
-    dark, bright = np.percentile(luma, [25, 90])
-    shows = max(float(ramp(bright, *_TEETH)), 1 - float(ramp(dark, *_CAVE)), float(ramp(gap, *_WIDE_CM)))
-    return float(ramp(gap, *_PARTED_CM)) * shows
+    bright, dark = ramp(luma, *_TEETH).mean(), (1 - ramp(luma, *_CAVE)).mean()
+    shows = max(ramp(bright, *_TEETH_SHARE), ramp(dark, *_CAVE_SHARE), ramp(gap, *_WIDE_CM))
+    return float(ramp(gap, *_PARTED_CM) * shows)
 
 
 def _line(points: Array) -> tuple[Array, Array, Array]:

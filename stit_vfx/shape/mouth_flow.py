@@ -82,18 +82,23 @@ def between_lips(
     visible: Array,
     crop_lin: Array,
     seen: Parts | None,
+    touch: float,
 ) -> Between:
     """How the mouth's inside moves.
 
     flow   (S, S, 2) of skin and eyes; exact (S, S, 2) of every surface; visible (S, S) bool
     seen   what the crop shows, where that is known; else the fit is believed
+    touch  0..1, whether the lips touch there but for a glint of teeth, as `lips.lips_touch` has it
     """
     px = after.code.scale
-    edges, sides = Edges.of(model, before.code), _lip_flows(model, after, exact, visible)
+    edges, fitted = (Edges.of(model, view.code) for view in (before, after))
+    sides = _lip_flows(model, after, exact, visible)
     old = open_edges(model, before.code, crop_lin, None if seen is None else seen.of("mouth"))
     if edges.gap < _TOUCH_CM * px or max(edges.gap / _SLIT_CM, old.gap / _SEEN_SLIT_CM) < px:
-        return _between_closed(edges, Edges.of(model, after.code), flow, sides, px)
-    new = carried(old, edges, Edges.of(model, after.code))
+        return _between_closed(edges, fitted, flow, sides, px)
+    new = carried(old, edges, fitted)
+    together = touch * (1 - _opened(edges, fitted, px))
+    still = parted(edges, fitted, flow, sides)[1] if together > 0 else flow
     within, flow = parted(old, new, flow, sides)
     inside = within > 0.5
     if not inside.any():
@@ -104,6 +109,8 @@ def between_lips(
     rim = _rim(new, within, px)
     met = float(ramp(old.gap / px, *_APART_CM) * (1 - ramp(new.gap / px, *_MEETING_CM)))
     rim = rim - _THIN * met * (rim - within)  # the line between lips that come together is a thin one
+    rim = rim * (1 - together)
+    flow = flow + together * (still - flow)
     shown = inside & (teeth.unseen < 0.5)
     return Between(inside, shown, inside & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
 
@@ -132,9 +139,15 @@ def _between_closed(
     """The same where lips meet in the plate: they part along their own edges."""
     between, flow = parted(edges, new, flow, sides)
     nowhere = np.zeros(between.shape, bool)
-    # Less is what the plate shows, stretched.
-    opened = float(smoothstep((new.gap - edges.gap) / (_OPENED_CM * px_per_cm)))
-    return Between(between > 0.5, nowhere, nowhere, opened * _rim(new, between, px_per_cm), flow)
+    revealed = _opened(edges, new, px_per_cm) * _rim(new, between, px_per_cm)
+    return Between(between > 0.5, nowhere, nowhere, revealed, flow)
+
+
+def _opened(edges: Edges, new: Edges, px_per_cm: float) -> float:
+    """0..1: whether lips part by so much that there is something new between them; less is what the plate
+    shows, stretched.
+    """
+    return float(smoothstep((new.gap - edges.gap) / (_OPENED_CM * px_per_cm)))
 
 
 def mouth_picture(

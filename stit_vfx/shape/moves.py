@@ -71,20 +71,24 @@ _MOST_FORM = 1.25  # several edits together build no other person
 def apply_moves(model: ShapeModel, code: ShapeCode, moves: Iterable[tuple[Move, float]]) -> ShapeCode:
     """The code after moves at strengths (-1..1 is natural).
 
-    All start from `code`, so their order does not matter.
+    All start from `code`, so their order does not matter. Whether lips are parted is the code's word; what
+    becomes of them if they are not is in the result's `touching`, for who sees the picture.
     """
-    change = np.zeros_like(code.expression)
+    parted = _parted(model, code)
+    change, closed = np.zeros_like(code.expression), np.zeros_like(code.expression)
     turn, age = np.zeros(2), code.age
     form = np.zeros(len(FORMS)) if code.form is None else code.form.copy()
     for whole, signed in moves:
         _check(whole)
         move, strength = _side(whole, signed)
-        change += _expression_change(model, code, move, strength)
+        change += _expression_change(model, code, move, strength, parted)
+        closed += _expression_change(model, code, move, strength, 0.0)
         pose = move.get("pose", {})
         turn += strength * np.radians([pose.get("yaw", 0.0), pose.get("pitch", 0.0)])
         age += strength * move.get("age", 0.0)
         form += strength * _form(move)
-    moved = _turned(code, turn).but(expression=code.expression + change, age=age)
+    touching = None if np.array_equal(change, closed) else code.expression + closed
+    moved = _turned(code, turn).but(expression=code.expression + change, age=age, touching=touching)
     return moved.but(form=np.clip(form, -_MOST_FORM, _MOST_FORM)) if form.any() else moved
 
 
@@ -131,8 +135,10 @@ def _side(move: Move, strength: float) -> tuple[Move, float]:
     return (move["down"], -strength) if strength < 0 and "down" in move else (move, strength)
 
 
-def _expression_change(model: ShapeModel, code: ShapeCode, move: Move, strength: float) -> Array:
-    now, parted = code.expression, _parted(model, code)
+def _expression_change(
+    model: ShapeModel, code: ShapeCode, move: Move, strength: float, parted: float
+) -> Array:
+    now = code.expression
     amount = _vector(model, move.get("expression", {})) + parted * _vector(model, move.get("parted", {}))
     amount = amount + (1 - parted) * _vector(model, move.get("closed", {}))
     release = np.clip(strength * _vector(model, move.get("release", {})), 0, 1)
