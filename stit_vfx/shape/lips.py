@@ -30,7 +30,7 @@ _BEND = 60.0  # of a line between two columns, in steps; the price of one
 _ASTRAY = 0.25  # price of a line as far away as may be
 _SEEN = (0.05, 0.20)  # log of light: a line that is no line; one that surely is
 _PARTED_CM, _WIDE_CM = (0.25, 0.50), (0.90, 1.20)  # between the fitted inner lips: may be open; surely is
-# Light over the skin's: what is between the fitted lips is bright as teeth, or dark as a cave; how much of it,
+# Light over the skin's: what is between the fitted lips is bright as teeth, or dark as a cave; how much is,
 # for percentiles would jump while lips part.
 _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 _TEETH_SHARE, _CAVE_SHARE = (0.04, 0.16), (0.12, 0.38)

@@ -102,6 +102,7 @@ def between_lips(
     within, flow = parted(old, new, flow, sides)
     inside = within > 0.5
     if not inside.any():
+        flow = flow + np.float32(together) * (still - flow)
         return Between(inside, inside, inside, np.zeros(inside.shape, np.float32), flow)
     row = row_end(_pale_light(model, before, crop_lin), old, px)
     teeth = kept(old, new, _skull_flow(model, before, after), row, px)
