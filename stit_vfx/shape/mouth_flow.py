@@ -39,6 +39,8 @@ _LIP_CM = 0.06  # the fitted lip line is this uncertain: so close to it the plat
 _RIM_CM, _RIM = (0.02, 0.05, 0.08, 0.11, 0.14), 0.5  # outside a lip's edge; how dark it is there
 # Lips were, and are, so far from each other; the line between them has less of a rim by so much.
 _APART_CM, _MEETING_CM, _THIN = (0.30, 0.45), (0.08, 0.30), 0.7
+# Light of that line over the lips' own, which it has come through; it is so narrow; lips come so much nearer.
+_LINE, _LINE_CM, _NEARER = np.array([0.25, 0.19, 0.18], np.float32), (0.08, 0.20), (0.2, 0.5)
 _GLARE = 1.6  # times the skin's light
 _REDDENS = (0.05, 0.35)  # log of red over green against the skin's: a tooth's, a gum's
 _GLINT_CM, _SHINES, _LONG = 0.18, 1.15, 0.4  # half a lip line's width; times its surroundings; of its length
@@ -62,7 +64,7 @@ _UNDER_LIP, _OVER_LIP = (0.58, 0.42), (0.70, 0.25)  # light left right at the li
 class Between:
     """The mouth's inside after the edit, (S, S) each: `inside` bool, `shown` bool where the plate shows it,
     `upper` bool where upper teeth are, shown or in the lips' shade, `revealed` 0..1 where it does not; `flow`
-    (S, S, 2) of all.
+    (S, S, 2) of all. `closing` 0..1: whether these are lips that come together.
     """
 
     inside: Array
@@ -70,6 +72,7 @@ class Between:
     upper: Array
     revealed: Array
     flow: Array
+    closing: float = 0.0
 
 
 def between_lips(
@@ -108,12 +111,14 @@ def between_lips(
     teeth = kept(old, new, _skull_flow(model, before, after), row, px)
     flow = np.where(inside[..., None], teeth.flow, flow)
     rim = _rim(new, within, px)
-    met = float(ramp(old.gap / px, *_APART_CM) * (1 - ramp(new.gap / px, *_MEETING_CM)))
+    apart = float(ramp(old.gap / px, *_APART_CM))
+    closing = apart * float(ramp(1 - new.gap / old.gap, *_NEARER))
+    met = apart * float(1 - ramp(new.gap / px, *_MEETING_CM))
     rim = rim - _THIN * met * (rim - within)  # the line between lips that come together is a thin one
     rim = rim * (1 - together)
     flow = flow + together * (still - flow)
     shown = inside & (teeth.unseen < 0.5)
-    return Between(inside, shown, inside & teeth.upper, rim * teeth.unseen, flow.astype(np.float32))
+    return Between(inside, shown, inside & teeth.upper, rim * teeth.unseen, flow.astype(np.float32), closing)
 
 
 def _rim(edges: Edges, within: Array, px_per_cm: float) -> Array:
@@ -197,7 +202,17 @@ def mouth_picture(
     dark = raster.image(((part == MOUTH) & aside).astype(np.float32)) > 0.5
     if dark.any():  # beyond the teeth and what is behind them goes on what is dark there
         drawn = np.where(raster.mask[..., None], drawn, fill(drawn, dark))
-    return drawn, raster.image(known)
+    return _as_line(drawn, warped_lin, between, px), raster.image(known)
+
+
+def _as_line(drawn: Array, warped_lin: Array, between: Between, px_per_cm: float) -> Array:
+    """The mouth's inside (S, S, 3), not darker than the line between lips that meet, where they do."""
+    if between.closing == 0:
+        return drawn
+    narrow = np.where(between.inside, 1 - ramp(between.inside.sum(0) / px_per_cm, *_LINE_CM), 1.0)
+    lips = fill(warped_lin, ~_grown(between.inside, _LIP_CM * px_per_cm))
+    line = (between.closing * narrow)[..., None].astype(np.float32) * _LINE * lips
+    return np.asarray(np.maximum(drawn, line), drawn.dtype)
 
 
 def _without_lips(model: ShapeModel, view: View) -> Raster:

@@ -86,12 +86,18 @@ def test_a_closed_mouth_that_opens_reveals_its_inside_and_no_more(
     assert fields.mouth_lin[mouth].mean() < plate.mean()
 
 
-def test_an_open_mouth_that_closes_reveals_nothing(model: ShapeModel, face, quad, plate) -> None:
+def test_an_open_mouth_that_closes_reveals_a_thin_line_of_the_lips_own_tint(
+    model: ShapeModel, face, quad, plate
+) -> None:
     before = face({"jawOpen": 0.6, "mouthSmile": 0.5}, seed=1)
     fields = change_fields(
         model, before, moved_by(model, before, "mouth_open", -0.7), quad=quad, crop_lin=plate
     )
-    assert fields.revealed.max() < 0.5
+    line = fields.revealed > 0.5
+    assert line.sum(0).max() <= 2
+    over_skin = fields.mouth_lin[line] / np.median(plate[line], 0)
+    assert 0.1 < over_skin.mean() < 0.4
+    assert np.ptp(np.median(over_skin, 0)) < 0.15
 
 
 def test_closing_lids_leave_the_eyeball_where_it_is(model: ShapeModel, face, quad, plate) -> None:
