@@ -30,6 +30,7 @@ from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.plate.warp import resize_square
 from stit_vfx.shape.code import ShapeCode, crop_affine
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fit import fit_shot
 from stit_vfx.shape.flow import Fields, View, change_fields, warp
 from stit_vfx.shape.grain import blur_px, grain_like, softened
@@ -334,8 +335,7 @@ def _faded(fields: Fields, fade: np.ndarray) -> Fields:
 
 def _grown(share: np.ndarray, radius_px: int) -> np.ndarray:
     """(S, S) 0..1 the share, grown by a disc and as much softened."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
-    return cv2.GaussianBlur(cv2.dilate(share, disc), (0, 0), 0.5 * radius_px)
+    return cv2.GaussianBlur(cv2.dilate(share, disc(radius_px)), (0, 0), 0.5 * radius_px)
 
 
 def _learned(old_code: np.ndarray, new_code: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from stit_vfx.plate.composite import OVERSHOOT, sample_within
 from stit_vfx.plate.warp import sample
 from stit_vfx.shape.backdrop import backdrop, continued, nearest
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
@@ -348,8 +349,8 @@ def _covers(part: Array, behind: Array) -> Array:
 def _steps(backdrop_code: Array) -> Array:
     """(S, S) 0..1: where a backdrop (S, S, 3) code has an edge of its own, as that of a shoulder."""
     rim = max(1, round(_RIM * len(backdrop_code)))
-    disc = _disc(2 * rim)
-    most = (cv2.dilate(backdrop_code, disc) - cv2.erode(backdrop_code, disc)).max(2)
+    around = disc(2 * rim)
+    most = (cv2.dilate(backdrop_code, around) - cv2.erode(backdrop_code, around)).max(2)
     return cv2.GaussianBlur(ramp(most, *_A_STEP), (0, 0), rim)
 
 
@@ -366,7 +367,7 @@ def _edges(crop_code: Array, part: Array, behind: Array, guesses: tuple[Array, .
     unlike = ramp(np.linalg.norm(front - guesses[1], axis=-1), *_UNLIKE_WALL)
     its_own = 1 - steps * unlike * (1 - ramp(_ratio(to_wall, to_wall + to_front), *_ITS_OWN))
     # A speck of some third colour is no piece of an edge.
-    rim_own = cv2.morphologyEx(_grown(covers, rim) * its_own, cv2.MORPH_OPEN, _disc(2 * rim))
+    rim_own = cv2.morphologyEx(_grown(covers, rim) * its_own, cv2.MORPH_OPEN, disc(2 * rim))
     return np.maximum(covers, rim_own)
 
 
@@ -396,7 +397,7 @@ def _sure(share: Array) -> Array:
 
 def _grown(share: Array, radius_px: int) -> Array:
     """(S, S) the share, grown by a disc and soft again."""
-    soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), _disc(radius_px)), (0, 0), 0.5 * radius_px)
+    soft = cv2.GaussianBlur(cv2.dilate(share.astype(np.float32), disc(radius_px)), (0, 0), 0.5 * radius_px)
     return _smooth(np.maximum(soft, share) / 0.8)
 
 
@@ -420,12 +421,7 @@ def _closed(share: Array, reach: float) -> Array:
     """(S, S) the share, with gaps of less than twice `reach` of the side between its parts closed."""
     if share.max() < 0.5:
         return share
-    disc = _disc(max(1, round(reach * len(share))))
-    return np.asarray(cv2.morphologyEx(share.astype(np.float32), cv2.MORPH_CLOSE, disc))
-
-
-def _disc(radius_px: int) -> Array:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    return np.asarray(cv2.morphologyEx(share.astype(np.float32), cv2.MORPH_CLOSE, disc(reach * len(share))))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 
 from stit_vfx.shape.chart import AZIMUTH_DEG, ELEVATION_DEG
 from stit_vfx.shape.code import ShapeCode, crop_affine
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lid_skin import closing_lids
 from stit_vfx.shape.lids import lids
@@ -264,7 +265,7 @@ def _firm(model: ShapeModel, after: View) -> Array:
         (np.abs(azimuth) < AZIMUTH_DEG - 10) & (elevation > low + 14) & (elevation < high - 6) & (front > 0.2)
     )
     mask = after.raster.image(firm.astype(np.float32))
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    round_ = disc(2)
     return cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, round_), cv2.MORPH_OPEN, round_) > 0.5
 
 

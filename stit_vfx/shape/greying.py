@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.hair_matte import at_strands, with_locks
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.parts import Parts
@@ -170,14 +171,9 @@ def _lit(luma: Array, hair: Array, level: float) -> Array:
     near = _near(np.log(luma / level), weight, 0.012 * len(luma))
     low, high = np.log(_BLACK)
     lit = ramp(near, low, high).astype(np.float32)
-    locks = cv2.morphologyEx(lit, cv2.MORPH_CLOSE, _disc(_SHADED * len(luma))) - lit
+    locks = cv2.morphologyEx(lit, cv2.MORPH_CLOSE, disc(_SHADED * len(luma))) - lit
     # The corners of something large are no locks.
-    return np.asarray(lit + cv2.morphologyEx(locks, cv2.MORPH_OPEN, _disc(_CORNER * len(luma))))
-
-
-def _disc(radius_px: float) -> Array:
-    side = 2 * max(1, round(radius_px)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(lit + cv2.morphologyEx(locks, cv2.MORPH_OPEN, disc(_CORNER * len(luma))))
 
 
 def _skin_spread(parts: Parts, safe: Array) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import ramp
@@ -35,7 +36,9 @@ def with_locks(hair: Array, parts: Parts, alike: Array) -> Array:
     than any face, and looks `alike` (S, S) 0..1, as the hair on the scalp does (`shape.hair`).
     """
     face = 1 - parts.of("hair", "background")
-    stray = np.minimum(np.maximum(face - cv2.morphologyEx(face, cv2.MORPH_OPEN, _disc(_LOCK, face)), 0), face)
+    stray = np.minimum(
+        np.maximum(face - cv2.morphologyEx(face, cv2.MORPH_OPEN, disc(_LOCK * len(face))), 0), face
+    )
     lock = np.minimum(stray, parts.of("skin")) * ramp(alike, *_LIKE)
     return np.asarray(np.minimum(hair + lock, 1), np.float32)
 
@@ -47,7 +50,7 @@ def at_strands(hair: Array, parts: Parts, reflectance: Array) -> tuple[Array, Ar
     On skin hair is only taken back: a fringe's shadow has its brightness and much of its tint. Beside a hat,
     a hand or cloth, and where no hair is near that surely is some, the matte stays.
     """
-    core, off = (cv2.erode(share.astype(np.float32), _disc(_RIM, share)) for share in (hair, 1 - hair))
+    core, off = (cv2.erode(share.astype(np.float32), disc(_RIM * len(share))) for share in (hair, 1 - hair))
     core, off = ramp(core, *_CORE), ramp(off, *_CORE)
     look = _look(reflectance)
     (front, its, sure), (behind, other, _) = (_around(look, share) for share in (core, off))
@@ -95,8 +98,3 @@ def _around(look: Array, share: Array) -> tuple[Array, Array, Array]:
     mean = cv2.GaussianBlur(look * share[..., None], (0, 0), sigma) / total
     spread = cv2.GaussianBlur((look - mean) ** 2 * share[..., None], (0, 0), sigma) / total
     return mean, 0.5 * (spread + _LEAST**2), total[..., 0]
-
-
-def _disc(share_of_side: float, picture: Array) -> Array:
-    radius = max(1, round(share_of_side * len(picture)))
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

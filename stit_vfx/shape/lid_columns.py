@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.ramp import ramp, smoothstep
 
 Array = np.ndarray
@@ -146,9 +147,7 @@ def _grown(old: Array, new: Array) -> float:
 
 def without_holes(eye: Array, px_per_cm: float) -> Array:
     """The share with highlights and the gaps between lashes closed."""
-    side = 2 * max(1, round(0.15 * px_per_cm)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.morphologyEx(eye.astype(np.float32), cv2.MORPH_CLOSE, disc)
+    return cv2.morphologyEx(eye.astype(np.float32), cv2.MORPH_CLOSE, disc(0.15 * px_per_cm))
 
 
 def _across() -> Array:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.plate.colour import shoulder_decode, shoulder_encode
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import blur_px
 from stit_vfx.shape.lids import Lids
@@ -141,8 +142,7 @@ def _membrane(log: Array, known: Array, px_per_cm: float) -> Array:
 def _lines(luma: Array, known: Array, eyes: Array, px_per_cm: float) -> Array:
     """(S, S) 0..1: what is darker than the skin around it beside the eye: folds, and lashes' ends."""
     around = _mean_within(luma[..., None], known, _AROUND_CM * px_per_cm)[..., 0]
-    side = 2 * max(1, round(_BESIDE_CM * px_per_cm)) + 1
-    beside = cv2.dilate(eyes.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    beside = cv2.dilate(eyes.astype(np.uint8), disc(_BESIDE_CM * px_per_cm))
     low, high = _DARKER
     return np.asarray(beside * ramp(around - luma, low, high), np.float32)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.lid_columns import ALMOND, CURVES, POINTS, Columns, columns_of, wide_px, without_holes
 from stit_vfx.shape.ramp import ramp, smoothstep
 
@@ -136,8 +137,7 @@ def lids(
 
 def _near(eye: Array, px_per_cm: float) -> Array:
     """(S, S) 0..1: where the plate shows eyes, and so near them that some of their white may."""
-    side = 2 * max(1, round(_WHITE_CM * px_per_cm)) + 1
-    return cv2.dilate(eye, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return cv2.dilate(eye, disc(_WHITE_CM * px_per_cm))
 
 
 def _in_sight(was_cm: float, now_cm: float) -> float:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.shape.chart import HOLES, LIPS
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.lip_edges import carried, open_edges
@@ -345,6 +346,4 @@ def _grown(mask: Array, by_px: float) -> Array:
 
 
 def _closed(mask: Array, by_px: float) -> Array:
-    side = 2 * max(1, round(by_px)) + 1
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, round_).astype(bool)
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc(by_px)).astype(bool)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.model import MOUTH, SKIN, TEETH, ShapeModel
 from stit_vfx.shape.raster import Raster
@@ -169,9 +170,7 @@ def upper_teeth(over_skin: Array, mouth: Array, px_per_cm: float) -> Array:
     band = inside & ~ended & ~(late & ~begun)
     first_late = (late & ~begun).any(0)
     band[:, first_late] = False
-    side = 2 * gap + 1
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    band = cv2.morphologyEx(cv2.medianBlur(band.astype(np.uint8), 5), cv2.MORPH_CLOSE, round_) > 0
+    band = cv2.morphologyEx(cv2.medianBlur(band.astype(np.uint8), 5), cv2.MORPH_CLOSE, disc(gap)) > 0
     # At the corners the row is too thin for all this, and pale is enough.
     beside = cv2.dilate(band.astype(np.uint8), np.ones((3, 6 * gap + 1), np.uint8)) > 0
     out[box] = (band | (beside & bright)) & inside

@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.guided import guided
 from stit_vfx.shape.mixtures import COMPONENTS, mixture
@@ -78,7 +79,7 @@ def _islands(standing: Array, cut: Array) -> Array:
     some = np.clip(some / (2 * _SOME), 0, 1)
     outside = 1 - np.pad(inner[1:-1, 1:-1], 1)
     inside = some * (1 - ramp(_reached(some, outside), *_LINKED))
-    around = ramp(cv2.dilate(inside, _disc(_ISLAND * _WORK_PX)), *_LINKED)
+    around = ramp(cv2.dilate(inside, disc(_ISLAND * _WORK_PX)), *_LINKED)
     soft = cv2.GaussianBlur(around, (0, 0), _ISLAND / 3 * _WORK_PX)
     return np.clip(cv2.resize(soft, cut.shape[::-1]), 0, 1)
 
@@ -86,7 +87,7 @@ def _islands(standing: Array, cut: Array) -> Array:
 def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     """(S, S) 0..1, all but hard: the head."""
     size, standing = len(crop_code), parts.of(*_STANDING) > 0.5
-    thin, inside, in_hair, outside = (_disc(r * size) for r in (_THIN, _INSIDE, _IN_HAIR, _OUTSIDE))
+    thin, inside, in_hair, outside = (disc(r * size) for r in (_THIN, _INSIDE, _IN_HAIR, _OUTSIDE))
     firm = cv2.morphologyEx((parts.of(*_HEAD) > 0.5).astype(np.uint8), cv2.MORPH_OPEN, thin)
     own = ((parts.of(*_BARE) > 0.5) | (zones.skull > 0.5)).astype(np.uint8)
     hair = cv2.erode(firm * np.maximum(own, zones.scalp > 0.5), in_hair) > 0
@@ -108,7 +109,7 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     cut = _halves(above, small)
     chin = np.flatnonzero((zones.beard > 0.5).any(1))
     first = max(int((chin.max() / size - _COLLAR) * _WORK_PX), 0) if len(chin) else 0
-    by_cloth = cv2.dilate((parts.of(*_STANDING) > _TIP).astype(np.uint8), _disc(_BY_CLOTH * size))
+    by_cloth = cv2.dilate((parts.of(*_STANDING) > _TIP).astype(np.uint8), disc(_BY_CLOTH * size))
     by_cloth = cv2.resize(by_cloth, work, interpolation=cv2.INTER_NEAREST)
     crown = cv2.resize(zones.scalp, work, interpolation=cv2.INTER_NEAREST) > 0.5
     ears = np.flatnonzero((zones.ears > 0.5).any(1))
@@ -181,7 +182,7 @@ def _soft(cut: Array, crop_code: Array) -> Array:
     radius = max(2, round(_RADIUS * len(cut)))
     fine = guided(cut[..., None], np.clip(crop_code, 0, 1), radius_px=radius, noise=_NOISE)[..., 0]
     low, high = _ALPHA
-    least, most = cv2.erode(cut, _disc(radius)), cv2.dilate(cut, _disc(radius))
+    least, most = cv2.erode(cut, disc(radius)), cv2.dilate(cut, disc(radius))
     return np.asarray(np.clip(np.clip((fine - low) / (high - low), 0, 1), least, most))
 
 
@@ -189,7 +190,7 @@ def _closed(mask: Array, radius_px: float) -> Array:
     """(H, W) 0..1: the mask with its dents filled, as if the picture went on empty around it."""
     wide = round(radius_px) + 1
     padded = np.pad(mask, wide)
-    return cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(radius_px))[wide:-wide, wide:-wide]
+    return cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc(radius_px))[wide:-wide, wide:-wide]
 
 
 def _largest(mask: Array) -> Array:
@@ -210,8 +211,3 @@ def _hull(mask: Array) -> Array:
     if points is not None:
         cv2.fillConvexPoly(out, cv2.convexHull(points), 1)
     return out > 0
-
-
-def _disc(radius_px: float) -> Array:
-    side = 2 * max(1, round(radius_px)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from skimage.graph import MCP_Geometric
 
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.hair import CROP_CM, GRID, HairLikeness, on_grid
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.ramp import ramp
@@ -55,8 +56,9 @@ def brows_whole(parts: Parts) -> Parts:
     brows are half taken for hair, and would stay where they are while the rest of them moves.
     """
     hair, brow = parts.of("hair"), parts.of("brow")
-    thick = cv2.dilate(cv2.morphologyEx(hair, cv2.MORPH_OPEN, _disc(_TUFT, hair)), _disc(_TUFT, hair))
-    beside = cv2.GaussianBlur(cv2.dilate(brow, _disc(_TUFT, brow)), (0, 0), 0.5 * _TUFT * len(brow))
+    tuft = disc(_TUFT * len(hair))
+    thick = cv2.dilate(cv2.morphologyEx(hair, cv2.MORPH_OPEN, tuft), tuft)
+    beside = cv2.GaussianBlur(cv2.dilate(brow, tuft), (0, 0), 0.5 * _TUFT * len(brow))
     tufts = np.maximum(hair - np.minimum(hair, thick), 0) * ramp(beside, *_BROW)
     if not tufts.any():
         return parts
@@ -64,11 +66,6 @@ def brows_whole(parts: Parts) -> Parts:
     shares[LABELS.index("hair")] -= tufts
     shares[LABELS.index("brow")] += tufts
     return Parts(shares)
-
-
-def _disc(share_of_side: float, picture: Array) -> Array:
-    radius = max(1, round(share_of_side * len(picture)))
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _own(parts: Parts, zones: Zones, likeness: HairLikeness) -> Array:

@@ -38,10 +38,7 @@ _LEAST_CM, _LOW_CM = 0.20, (0.35, 0.60)  # what is between lips so near each oth
 _LOOSE = (0.9, 0.75)  # of what lips pass teeth by, they take along at the corners, and where they part little
 _TO_CORNER, _PARTING_CM = (0.35, 0.9), (0.0, 0.25)  # of the way from the middle; little is less than that
 _FRINGE_CM, _SOFT_CM = 0.045, 0.05  # at a lip's edge pixels show it, too; an end of teeth is as soft
-_BEGUN_CM, _LEFT_CM = (
-    0.05,
-    0.15,
-)  # a gap below the row has begun; from such a gap on nothing hangs below the row
+_BEGUN_CM, _LEFT_CM = 0.05, 0.15  # a gap below the row has begun; from there on nothing hangs below it
 _IN_CM, _SHADE_CM, _SHADE = 0.35, 0.65, 0.4  # a corner that comes in by so much darkens the teeth beside it
 # Lips that come so near each other shade what is between, by up to so much.
 _SLIVER_CM, _CLOSED_CM, _SLIVER = (0.05, 0.18), (0.10, 0.40), 0.9
