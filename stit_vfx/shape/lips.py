@@ -34,6 +34,9 @@ _PARTED_CM, _WIDE_CM = (0.25, 0.50), (0.90, 1.20)  # between the fitted inner li
 # for percentiles would jump while lips part.
 _TEETH, _CAVE = (1.0, 1.4), (0.12, 0.22)
 _TEETH_SHARE, _CAVE_SHARE = (0.04, 0.16), (0.12, 0.38)
+# A streak of teeth along the line: so near it, over what is around, log of red over green; share of the line
+# from which on lips have parted, if only by a slit.
+_STREAK_CM, _BRIGHTER, _PALER, _STREAK, _DEPTHS = 0.30, (1.05, 1.25), (-0.04, -0.20), (0.35, 0.55), 25
 # Teeth beside the line: how high, how near they begin, and how they differ from lips.
 _GLINT_CM, _NEXT_CM, _PALE, _SHINES = 0.36, 0.15, -0.10, 1.15
 _ROUND, _CALM_BEND, _STIFF = 0.55, 0.7, 0.25  # of an opened mouth's outline
@@ -59,12 +62,14 @@ def lips_met(
 
 def lips_touch(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> float:
     """0..1: whether the lips of a code in px of a crop (S, S, 3), linear light, touch there but for a glint:
-    the fit parts lips that do by up to 8 mm. 0 where the picture does not show them.
+    the fit parts lips that do by up to 8 mm. 0 where teeth show along them, or the picture shows no lips.
     """
     points = SeenLips.of(model, code).marks
-    if np.linalg.norm(points[64] - points[60]) < _FEWEST_PX or not _within(points[48:68], crop_lin.shape):
+    if not _shown(points, crop_lin):
         return 0.0
-    return 1 - _open(model, code, points, crop_lin / _skin(points, crop_lin))
+    over_skin = crop_lin / _skin(points, crop_lin)
+    slit = float(ramp(_streak(code, points, over_skin), *_STREAK))
+    return (1 - slit) * (1 - _open(model, code, points, over_skin))
 
 
 def meet(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> Array:
@@ -72,10 +77,12 @@ def meet(model: ShapeModel, code: ShapeCode, crop_lin: Array) -> Array:
     inner lips to the line where the plate's lips meet. Nothing for lips that do not.
     """
     none = np.zeros((68, 3))
-    if lips_touch(model, code, crop_lin) < 0.5:
-        return none
     points = SeenLips.of(model, code).marks
+    if not _shown(points, crop_lin):
+        return none
     over_skin = crop_lin / _skin(points, crop_lin)
+    if _open(model, code, points, over_skin) > 0.5:
+        return none
     line, along, down = _line(points)
     offset_px = _found(crop_lin, line, down, code.scale)
     met = line + offset_px[:, None] * down
@@ -230,6 +237,11 @@ def _blend(far: Array, near: Array, share: Array) -> Array:
     return far + part * (near - far)
 
 
+def _shown(points: Array, crop_lin: Array) -> bool:
+    long = float(np.linalg.norm(points[64] - points[60]))
+    return long >= _FEWEST_PX and _within(points[48:68], crop_lin.shape)
+
+
 def _within(points: Array, shape: tuple[int, ...]) -> bool:
     return bool((points > 1).all() and (points < [shape[1] - 2, shape[0] - 2]).all())
 
@@ -256,6 +268,19 @@ def _open(model: ShapeModel, code: ShapeCode, points: Array, over_skin: Array) -
     bright, dark = ramp(luma, *_TEETH).mean(), (1 - ramp(luma, *_CAVE)).mean()
     shows = max(ramp(bright, *_TEETH_SHARE), ramp(dark, *_CAVE_SHARE), ramp(gap, *_WIDE_CM))
     return float(ramp(gap, *_PARTED_CM) * shows)
+
+
+def _streak(code: ShapeCode, points: Array, over_skin: Array) -> float:
+    """0..1 of the fitted line between the lips: along so much of it something shines, pale as teeth."""
+    line, _, down = _line(points)
+    depth = np.linspace(-_STREAK_CM, _STREAK_CM, _DEPTHS) * code.scale
+    place = (line[:, None] + depth[None, :, None] * down).astype(np.float32)
+    x, y = (np.ascontiguousarray(place[..., k]) for k in (0, 1))
+    luma = (over_skin @ LUMA).astype(np.float32)
+    log = np.log(np.maximum(over_skin[..., :2], 1e-3)).astype(np.float32)
+    over = luma / cv2.GaussianBlur(luma, (0, 0), 0.6 * _STREAK_CM * code.scale)
+    shines, red = (cv2.remap(p, x, y, cv2.INTER_LINEAR) for p in (over, log[..., 0] - log[..., 1]))
+    return float((ramp(shines, *_BRIGHTER) * ramp(red, *_PALER)).max(1).mean())
 
 
 def _line(points: Array) -> tuple[Array, Array, Array]:

@@ -36,9 +36,9 @@ def parted(face):
     )
 
 
-def plate(model, code, *, open_cm: float = 0.0) -> np.ndarray:
-    """Skin and lips that meet in a dark line halfway between the fitted ones, and two glints of teeth on it;
-    or that are so far apart over a dark mouth.
+def plate(model, code, *, open_cm: float = 0.0, glints=(0.42, 0.58)) -> np.ndarray:
+    """Skin and lips that meet in a dark line halfway between the fitted ones, and glints of teeth on it; or
+    that are so far apart over a dark mouth.
     """
     edges = Edges.of(model, code)
     y, x = np.mgrid[:SIZE, :SIZE].astype(float)
@@ -49,7 +49,7 @@ def plate(model, code, *, open_cm: float = 0.0) -> np.ndarray:
     out = np.where((on & (np.abs(off) < 14 * bow + 3))[..., None], LIP, SKIN)
     line = np.exp(-((off / 1.8) ** 2))[..., None] * on[..., None]
     out = out * (1 - line) + LINE * line
-    for middle in (0.42, 0.58):
+    for middle in glints:
         glint = np.exp(-((((t - middle) * edges.length / 7) ** 2 + ((off + 1) / 2.5) ** 2) ** 2))[..., None]
         out = out * (1 - glint) + TOOTH * glint
     half = open_cm / 2 * code.scale * bow
@@ -96,6 +96,16 @@ def test_lips_that_part_in_the_plate_cease_to_touch_little_by_little(model, part
     assert touch[0] > 0.99
     assert touch[-1] < 0.01
     assert max(np.abs(np.diff(touch))) < 0.25
+
+
+def test_lips_with_a_streak_of_teeth_along_them_do_not_touch(model, parted) -> None:
+    ends = (0.54, 0.62, 0.70, 0.78, 0.86)
+    touch = [
+        lips_touch(model, parted, plate(model, parted, glints=np.arange(0.14, end, 0.08))) for end in ends
+    ]
+    assert lips_touch(model, parted, plate(model, parted)) > 0.99
+    assert touch[-1] < 0.01
+    assert all(np.diff(touch) <= 0)
 
 
 def test_a_smile_has_no_jump_while_lips_part_in_the_plate(model, parted, quad) -> None:
