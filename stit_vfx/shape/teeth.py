@@ -31,6 +31,8 @@ _SLIT, _CAVE, _OPEN_CM = 0.8, 10.0, (0.15, 0.45)
 _END_CM, _STRETCHY_CM, _OPENS_CM = (0.05, 1.00), 0.6, (0.15, 0.45)
 _RIGID = 5.0  # columns
 _PASSED_CM = (0.02, 0.16)  # a lip so far below the row's middle bares the dark, also at the corners
+# But lips that part by less bare none of it there, unless they drop by more than a nod makes them.
+_BARES_CM, _NOD_CM = (0.0, 0.12), 0.25
 # A row's even end: of the mouth's width; of its columns so many may end above it; stiff against a slope.
 _ROW_WIDE, _LOW, _LEVEL, _ROUNDS, _CLOSE_CM, _OVER_CM = 0.80, 0.2, 150.0, 30, 0.01, 0.02
 _DROPS = 0.8  # as wide as lips open that drop past the teeth by so much
@@ -89,6 +91,7 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     drops = float(np.median((after.lower - before.lower)[middle]) + moved[row_px, column]) / px_per_cm
     shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
     opened = full * float(ramp(_passed(before, row_end, drops * px_per_cm, middle) / px_per_cm, *_PASSED_CM))
+    opened *= float(ramp(max(opens, drops - _NOD_CM), *_BARES_CM))
     shut *= 1 - opened
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
     lifted, dropped, grown, row = (

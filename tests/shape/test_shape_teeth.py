@@ -131,6 +131,14 @@ def test_lips_that_drop_together_take_teeth_along_rather_than_open_a_gap() -> No
     assert (found.unseen > 0.5)[middle].mean() < 0.05
 
 
+@pytest.mark.parametrize("down", [1.0, 2.0, 2.4])
+def test_a_nod_by_which_lips_drop_a_little_past_teeth_opens_no_dark_below_them(down: float) -> None:
+    rest, after = _lopsided(), _lopsided(down=down)
+    after = replace(after, upper=after.upper + down * _BOW)
+    found = kept(rest, after, _STILL, rest.lower, _PX)
+    assert found.unseen[after.within(_X, _Y) > 0.99].max() < 0.1
+
+
 def test_an_upper_lip_that_drops_with_a_jaw_covers_the_teeth() -> None:
     _, _, y, inside = _kept(_edges(up=-3, down=12))
     assert np.abs(y - _Y)[inside & _MIDDLE & (_Y < 65)].max() < 0.1
