@@ -43,6 +43,8 @@ _SEEN = 0.3  # skin hidden by less is seen
 _STEPS = 10  # in which the way to what hides skin is searched
 # Skin beside hair is stretched over so many times its way more, and no more of the side; steps of the search.
 _EASED, _EASED_WAY, _EASED_STEPS = 3.0, 0.06, 16
+# Of the side: so near a brow, of which there is such a share, some hair so near has to be so sure.
+_BY_BROW, _SOME_BROW, _FIRM_HAIR = 0.03, (0.05, 0.2), (0.6, 0.9)
 _FRAMES = 3.0  # glasses this much surer than hair are glasses
 _SKIN = (0.45, 0.65)  # of the way from the backdrop's colour to the face's: from where it may be an ear
 _EAR, _AN_EAR = 0.02, (0.15, 0.3)  # of the crop's side; share of such colour that makes an ear
@@ -129,7 +131,7 @@ class Layers:
             wall,
             np.asarray(collar, np.float32),
             holds,
-            _grown(parts.of("hair") * (1 - zones.beard), spill),
+            _grown(_head_of_hair(parts) * (1 - zones.beard), spill),
         )
 
     def held(self, flow: Array) -> Array:
@@ -422,6 +424,14 @@ def _closed(share: Array, reach: float) -> Array:
     if share.max() < 0.5:
         return share
     return np.asarray(cv2.morphologyEx(share.astype(np.float32), cv2.MORPH_CLOSE, disc(reach * len(share))))
+
+
+def _head_of_hair(parts: Parts) -> Array:
+    """(S, S) 0..1: hair, but for what is half taken for some where a brow is."""
+    around = disc(_BY_BROW * len(parts.of("hair")))
+    brow, firm = (cv2.dilate(parts.of(name), around) for name in ("brow", "hair"))
+    doubt = ramp(brow, *_SOME_BROW) * (1 - ramp(firm, *_FIRM_HAIR))
+    return np.asarray(parts.of("hair") * (1 - doubt), np.float32)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

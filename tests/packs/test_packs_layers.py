@@ -318,6 +318,18 @@ def test_mattes_find_the_edges_of_the_picture() -> None:
     assert np.abs(fine.shares.sum(0) - 1).max() < 1e-5
 
 
+def test_a_brow_that_is_half_taken_for_hair_eases_no_skin_beside_it() -> None:
+    """A bar of which each pixel is read as brow and as hair alike. Sure hair does ease it: see below."""
+    shares = parts(over="brow").shares.copy()
+    brow, hair = LABELS.index("brow"), LABELS.index("hair")
+    shares[hair] += 0.5 * shares[brow]
+    shares[brow] *= 0.5
+    apart = layers(picture(), Parts(shares))
+    assert apart.hair[bar()].max() < 0.05
+    assert np.array_equal(apart._eased(-6 * UP), np.ones((SIZE, SIZE)))
+    assert layers(picture(), parts(over="hair")).hair[bar()].min() > 0.5
+
+
 def test_skin_that_comes_from_beside_hair_is_stretched_over_some_way_and_not_to_streaks() -> None:
     """Below a bar of hair skin drops by 6 px. Every pixel has its own source, above it and not hidden."""
     apart = layers(picture(), parts(over="hair"))
