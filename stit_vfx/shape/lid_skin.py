@@ -44,8 +44,8 @@ _CREASE = (0.04, 0.20, 0.07)  # log light lost in the fold's crease, how far dow
 _BULGE = 0.05  # log light gained where the eyeball stands out
 _UNDER = (0.12, 0.55)  # log light lost at the rim, which turns down; from so far down
 # Lashes: log light lost, half width of their line at the corners and in the middle; how far hairs reach below
-# it, and how dense they are. On closed eyes lashes lie over each other: thinner lines look like a slit, and by
-# fainter ones dlib does not tell that eyes are closed.
+# it, and how dense they are. On closed eyes lashes lie over each other: thinner lines look like a slit, and
+# by fainter ones dlib does not tell that eyes are closed.
 _LASH, _LASH_CM, _BELOW_CM, _FRINGE = 2.5, (0.02, 0.08), 0.19, 0.65
 _FAN = 0.8  # per centimetre: so much further apart are lashes at their tips
 _ASIDE, _HALF_CM = 0.05, 1.4  # log light lost where the eyeball turns away to the sides, half its width

@@ -90,8 +90,8 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     row_px, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
     drops = float(np.median((after.lower - before.lower)[middle]) + moved[row_px, column]) / px_per_cm
     shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
-    opened = full * float(ramp(_passed(before, row_end, drops * px_per_cm, middle) / px_per_cm, *_PASSED_CM))
-    opened *= float(ramp(max(opens, drops - _NOD_CM), *_BARES_CM))
+    passed = _passed(before, row_end, drops * px_per_cm, middle) / px_per_cm
+    opened = full * float(ramp(passed, *_PASSED_CM)) * float(ramp(max(opens, drops - _NOD_CM), *_BARES_CM))
     shut *= 1 - opened
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
     lifted, dropped, grown, row = (
@@ -123,12 +123,16 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     tips = even - moved + _calm(np.minimum(np.maximum(taken, 0), _TIPS_GROW * row), t, after, full)
     hangs = last - (last - tips) * left - _FRINGE_CM * px_per_cm * begun
     over = begun * np.clip((depth - hangs) / max(1.0, _SOFT_CM * px_per_cm) + 0.5, 0, 1)
-    height, closed = (low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm
-    sliver = _SLIVER * (1 - ramp(height, *_SLIVER_CM)) * ramp(closed, *_CLOSED_CM)
+    sliver = _sliver((low - high) / px_per_cm, (bottom - top - low + high) / px_per_cm)
     unseen = np.maximum(over, np.maximum(shade, sliver))
     place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
     flow = place - np.stack([x, y], -1)
     return Kept(flow, unseen.astype(np.float32), (source < end) & (source > top) & (over < 0.5))
+
+
+def _sliver(height_cm: Array, closed_cm: Array) -> Array:
+    """(S, S) 0..1 the shade of lips so near each other, `height_cm`, that came nearer by `closed_cm`."""
+    return np.asarray(_SLIVER * (1 - ramp(height_cm, *_SLIVER_CM)) * ramp(closed_cm, *_CLOSED_CM))
 
 
 def _passed(before: Edges, row_end: Array, drops: float, middle: slice) -> float:
