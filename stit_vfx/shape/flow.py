@@ -190,7 +190,7 @@ def _fields(
     firm = fade * _soft_inside(certain, 0.2 * px_per_cm)
     ratio = 1 + (ratio - 1) * firm[..., None]
     shown = (before.parts() == SKIN) * (1.0 if seen is None else seen.of("skin"))
-    lid = closing_lids(eyes, surface, parts == EYE, shown, crop_lin)
+    lid = closing_lids(eyes, surface, parts == EYE, shown, crop_lin, warped * ratio)
     ratio = ratio * np.exp(lid.lash * fade)[..., None]
     pictures = {"warped_lin": warped, "crop_lin": crop_lin}
     mouth, own = mouth_picture(

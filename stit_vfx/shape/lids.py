@@ -47,7 +47,8 @@ _SIDES_CM, _ENDS_CM, _TOP_CM = (
     0.30,
 )  # how soft a lid ends to its sides; at its top it is so at least, if it may
 _DRAWN_OUT = (0.33, 0.58)  # 1 - 1 / stretch: from here on skin is new in part, from here on wholly
-_TAPER = (1.15, 0.75)  # in half eyes: where lashes end, and over how much they grow fewer
+# In half eyes, inside and outside: where lashes end, and over how much they grow fewer.
+_TAPER = (1.25, 1.0), (1.3, 0.9)
 _COVERS = (1.5, 0.6)  # in half eyes: where a lid ends that covers the old lashes, over how much it tapers
 _CORNER_CM = 0.16  # an opening smaller than that is a corner
 _LASHES_CM = 0.14  # lashes of the plate reach so far up from its rim
@@ -61,9 +62,10 @@ class Lids:
     `cover` (S, S) 0..1: new lid. `unfolded` (S, S) 0..1: skin that a rising brow draws out of the little
     there is above the lid, and `lent` (S, S, 2) crop px, where its grain comes from. `down` (S, S): 0 at the
     fold of a new lid, 1 at its rim. `rim_cm` (S, S): how far below
-    the rim a pixel is; `along_cm`: how far to the right of the eye's middle. `shut` (S, S) 0..1: how far the
-    eye has closed; `lashes`: how many grow on its rim, ever fewer towards the corners. `eyes` (S, S) bool:
-    eyes and lashes of the plate, which are no skin. `hung` (S, S) 0..1: a brow hangs over the eye below it.
+    the rim a pixel is; `along_cm`: how far to the right of the eye's middle; `outer` (S, S): -1 at its inner
+    corner, 1 at its outer one. `shut` (S, S) 0..1: how far the eye has closed; `lashes`: how many grow on its
+    rim, ever fewer towards the corners. `eyes` (S, S) bool: eyes and lashes of the plate, which are no skin.
+    `hung` (S, S) 0..1: a brow hangs over the eye below it.
     """
 
     flow: Array
@@ -73,13 +75,14 @@ class Lids:
     down: Array
     rim_cm: Array
     along_cm: Array
+    outer: Array
     shut: Array
     lashes: Array
     eyes: Array
     hung: Array
 
 
-_PLACES = ("down", "rim_cm", "along_cm")  # between two of which lies a third
+_PLACES = ("down", "rim_cm", "along_cm", "outer")  # between two of which lies a third
 _CHANGED = tuple(each.name for each in fields(Lids) if each.name != "eyes")
 
 
@@ -112,6 +115,7 @@ def lids(
         np.zeros(size, np.float32),
         np.zeros(size, np.float32),
         np.zeros(size, np.float32),
+        np.zeros(size, np.float32),
         np.zeros(size, bool),
         np.zeros(size, np.float32),
     )
@@ -130,7 +134,7 @@ def lids(
         open_ = _openness(columns, px_per_cm)
         _mark(out.eyes, columns, px_per_cm)
         right = replace(out, **{name: getattr(out, name).copy() for name in _CHANGED})
-        _put_right(right, eye_flow, columns, open_, px_per_cm)
+        _put_right(right, eye_flow, columns, open_, side, px_per_cm)
         out = _partly(out, right, share)
     return out
 
@@ -172,7 +176,9 @@ def _mark(eyes: Array, columns: Columns, px_per_cm: float) -> None:
         eyes |= cv2.dilate(drawn, np.ones((side, side), np.uint8)) > 0
 
 
-def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_per_cm: float) -> None:
+def _put_right(
+    out: Lids, eye_flow: Array, columns: Columns, open_: float, side: int, px_per_cm: float
+) -> None:
     """In place, for the rows between brow and cheek."""
     top = max(0, int(columns.top.min()))
     bottom = min(len(out.flow) - 1, int(columns.cheek[1][:, 1].max()) + 1)
@@ -207,8 +213,10 @@ def _put_right(out: Lids, eye_flow: Array, columns: Columns, open_: float, px_pe
     away = (y - rim) / px_per_cm
     nearer = np.abs(away) < np.abs(out.rim_cm[rows, cols])
     out.rim_cm[rows, cols] = np.where(nearer, away, out.rim_cm[rows, cols])
-    ends, over = _TAPER
-    lashes = smoothstep((ends - np.abs(columns.along)) / over)
+    outer = side * columns.along
+    out.outer[rows, cols] = np.where(nearer, outer, out.outer[rows, cols])
+    (inside, inside_over), (outside, outside_over) = _TAPER
+    lashes = smoothstep((inside + outer) / inside_over) * smoothstep((outside - outer) / outside_over)
     lashes = lashes * columns.weight * _was_open(columns, px_per_cm)
     out.shut[rows, cols] = np.where(nearer, 1 - open_, out.shut[rows, cols])
     out.lashes[rows, cols] = np.where(nearer, lashes, out.lashes[rows, cols])

@@ -113,14 +113,20 @@ def shading_ratio(
 
 def _light_and_skin(surface: Surface, warped_lin: Array, crop_lin: Array) -> tuple[Light, Array, float]:
     """The light, how skin-like the warped crop is (S, S), and the skin's median brightness."""
+    light, luma = light_and_luma(surface, crop_lin)
+    likely = skin_likelihood(warped_lin, _middle(surface.place_px), blur_px=0.12 * surface.px_per_cm)
+    return light, likely, luma
+
+
+def light_and_luma(surface: Surface, crop_lin: Array) -> tuple[Light, float]:
+    """The light that the plate (S, S, 3) shows on its skin, and that skin's median brightness."""
     middle, sure = _middle(surface.place_plate_px), plate_skin(surface, crop_lin)
     use = (middle > 0.5) & (sure > 0.3) & (surface.normal_plate[..., 2] > 0.2)
     step = max(1, int(use.sum()) // 20000)
     pick = np.flatnonzero(use)[::step]
     colour = crop_lin.reshape(-1, 3)[pick]
     light = estimate_light(surface.normal_plate.reshape(-1, 3)[pick], colour, sure.ravel()[pick])
-    likely = skin_likelihood(warped_lin, _middle(surface.place_px), blur_px=0.12 * surface.px_per_cm)
-    return light, likely, float(np.median(colour @ LUMA)) if len(pick) else light.level
+    return light, float(np.median(colour @ LUMA)) if len(pick) else light.level
 
 
 def plate_skin(surface: Surface, crop_lin: Array) -> Array:

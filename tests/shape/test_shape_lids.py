@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stit_vfx.shape.lid_columns import POINTS
-from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_skin, unfolded_skin
+from stit_vfx.shape.lid_skin import bare_skin, lash_light, lid_at_border, lid_skin, unfolded_skin
 from stit_vfx.shape.lids import Lids, lids
 
 SIZE, PX_PER_CM = 160, 20.0
@@ -196,6 +196,26 @@ def test_lashes_are_a_thin_dark_line_along_the_rim() -> None:
     assert light.max() <= 0
     assert light.min() < -1.0
     assert np.ptp(np.flatnonzero(light < -0.8)) <= 0.2 * PX_PER_CM
+
+
+def test_the_line_of_lashes_is_finer_at_the_inner_corner_than_at_the_outer_one() -> None:
+    closed = lids_of(curves(BOTTOM - 1))
+    dark = -lash_light(closed, px_per_cm=PX_PER_CM, soft_px=0.5).sum(0)
+    for middle, outwards in ((40, -1), (120, 1)):
+        inner, centre, outer = (dark[middle + outwards * px] for px in (-16, 0, 16))
+        assert inner < 0.8 * outer < outer < centre
+        assert dark[middle + outwards * 26] < 0.1 * centre  # and it ends softly
+
+
+def test_a_lid_is_as_dark_at_its_border_as_what_it_meets_there(plate: np.ndarray) -> None:
+    """Around the eye lies shade, e times darker than the lid; the lid's middle keeps its light."""
+    closed = lids_of(curves(BOTTOM - 1))
+    lid = np.full_like(plate, 0.4)
+    lacks = lid_at_border(closed, lid, lid / np.e, PX_PER_CM)[..., 1]
+    rows = np.flatnonzero(closed.cover[:, 40] > 0.05)
+    assert lacks[rows[0], 40] == pytest.approx(-1, abs=0.25)
+    assert lacks[int(BOTTOM) - 3, 40] > -0.25
+    assert np.abs(lid_at_border(closed, lid, lid, PX_PER_CM)).max() < 1e-6
 
 
 def test_an_eye_that_opens_wide_repeats_no_row_of_the_plate() -> None:
