@@ -92,7 +92,8 @@ def closing_lids(
     bare = bare_skin(crop_lin, shown * plate_skin(surface, crop_lin), shown)
     soft_px = blur_px(np.clip(crop_lin, 0, 1) ** (1 / 2.2), shown > 0.5)
     lash = near * lash_light(lids, px_per_cm=px_per_cm, soft_px=soft_px)
-    lin, above = (_between_tints(make, lids, crop_lin, bare, px_per_cm) for make in (lid_skin, unfolded_skin))
+    lin = _between_tints(lid_skin, lids, crop_lin, bare, px_per_cm, burns=_BURNS)
+    above = _between_tints(unfolded_skin, lids, crop_lin, bare, px_per_cm)
     lin = lin * np.exp(_answer(lids, surface, crop_lin))[..., None]
     lin = lin * np.exp(lid_at_border(lids, lin, moved_lin, px_per_cm))
     unfolded = cv2.GaussianBlur(lids.unfolded, (0, 0), max(0.6, _UNFOLDS_CM * px_per_cm))
@@ -135,10 +136,16 @@ def lid_at_border(lids: Lids, lin: Array, moved_lin: Array, px_per_cm: float) ->
 
 
 def _between_tints(
-    make: Callable[..., Array], lids: Lids, lin: Array, bare: Array, px_per_cm: float
+    make: Callable[..., Array],
+    lids: Lids,
+    lin: Array,
+    bare: Array,
+    px_per_cm: float,
+    *,
+    burns: tuple[float, float] | None = None,
 ) -> Array:
     """(S, S, 3) linear light: skin made of a crop's light, and of its code, halfway between the two; of its
-    code alone where the light burns out.
+    code alone where the light `burns` out.
 
     What all but burns out has lost its tint in code, and in light has far too much of it to be continued into
     the shade.
@@ -146,7 +153,9 @@ def _between_tints(
     code = (np.maximum(shoulder_encode(lin), 0) ** _GAMMA).astype(np.float32)
     by_light = make(lids, lin, bare, px_per_cm=px_per_cm)
     by_code = shoulder_decode(make(lids, code, bare, px_per_cm=px_per_cm) ** (1 / _GAMMA))
-    share = 0.5 * (1 - ramp(by_light.max(2, keepdims=True), *_BURNS))
+    if burns is None:
+        return np.sqrt(np.maximum(by_light, 0) * np.maximum(by_code, 0))
+    share = 0.5 * (1 - ramp(by_light.max(2, keepdims=True), *burns))
     return np.asarray(np.maximum(by_light, 0) ** share * np.maximum(by_code, 0) ** (1 - share))
 
 
