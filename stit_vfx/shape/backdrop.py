@@ -13,6 +13,8 @@ import numpy as np
 from stit_vfx.plate.composite import sample_within
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
+from stit_vfx.shape.ramp import ramp
+from stit_vfx.shape.transport import transported
 
 Array = np.ndarray
 
@@ -21,6 +23,9 @@ _FACING = 0.04  # of the crop's side: and faces away from the head as seen with 
 _DEEPEST = 0.12  # of the crop's side: further inside nothing is uncovered, and nothing mirrored
 _SOFTER = (0.002, 0.004, 0.008, 0.016, 0.03)  # of the crop's side: a continued backdrop's steps of softness
 _SOFTNESS = 1.2  # of the depth inside
+_SOFT_ALONG = 0.35  # the same along its edges
+_MEET, _MEETS = 0.006, (0.75, 0.95)  # of the crop's side: sides meet where depth, so blurred, slopes less
+_DIRECTED = (0.05, 0.075)  # of the crop's side: so far in its edges go on; nothing further in is uncovered
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 
 
@@ -40,16 +45,32 @@ def continued(crop_code: Array, behind: Array) -> Array:
     That is continued inwards, ever softer: in strips so wide one would see that a mirror mirrors.
     """
     inwards, depth = nearest(crop_code, behind)
-    smooth: Array = inwards
-    finer: Array = inwards
-    for sigma in _SOFTER:
-        coarser = cv2.GaussianBlur(inwards, (0, 0), sigma * len(crop_code))
-        share = np.clip(_SOFTNESS * depth / (sigma * len(crop_code)) - 1, 0, 1)[..., None]
-        smooth = smooth + share * (coarser - finer)
-        finer = coarser
+    low, high = (d * len(crop_code) for d in _DIRECTED)
+    along = transported(inwards, depth, deepest=high)
+    deep = ramp(depth, low, high)
+    smooth = along + deep[..., None] * (inwards - along)
+    smooth = _softer(smooth, depth, _SOFT_ALONG + (_SOFTNESS - _SOFT_ALONG) * np.maximum(_met(depth), deep))
     # Smooth guesses on a grainy wall would show where the head has been.
     grain = grain_like(crop_code, behind > _CERTAIN, smooth) * np.clip(depth / 2, 0, 1)[..., None]
     return np.asarray(smooth + grain, np.float32)
+
+
+def _softer(picture: Array, depth: Array, softness: Array) -> Array:
+    """(S, S, 3) the picture under a blur that grows with the `depth` (S, S) px: `softness` (S, S) of it."""
+    out, finer = picture, picture
+    for sigma in _SOFTER:
+        coarser = cv2.GaussianBlur(picture, (0, 0), sigma * len(picture))
+        share = np.clip(softness * depth / (sigma * len(picture)) - 1, 0, 1)[..., None]
+        out = out + share * (coarser - finer)
+        finer = coarser
+    return out
+
+
+def _met(depth: Array) -> Array:
+    """(S, S) 0..1: where what was continued from two sides meets. It need not fit there."""
+    calm = cv2.GaussianBlur(depth, (0, 0), _MEET * len(depth))
+    x, y = (cv2.Sobel(calm, cv2.CV_32F, 1 - k, k, scale=1 / 8) for k in (0, 1))
+    return np.asarray(1 - ramp(np.hypot(x, y), *_MEETS))
 
 
 def nearest(crop_code: Array, behind: Array) -> tuple[Array, Array]:
