@@ -98,7 +98,8 @@ class Layers:
         near = _sure(beyond * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
         # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
         mirrors = (1 - spilt) * (1 - zones.ears)
-        guess = backdrop(crop_code, mirrors, near) if not turns else continued(crop_code, 1 - spilt)
+        clothes = parts.of(*_STANDING)
+        guess = continued(crop_code, 1 - spilt, clothes) if turns else backdrop(crop_code, mirrors, near)
         guesses = (guess, fill(crop_code, near), nearest(crop_code, 1 - spilt)[0])
         steps = _steps(guesses[2])
         covers, head = (_edges(crop_code, part, behind, guesses, steps) for part in (face, face + worn))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from stit_vfx.plate.composite import sample_within
+from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.ramp import ramp
@@ -23,9 +24,12 @@ _FACING = 0.04  # of the crop's side: and faces away from the head as seen with 
 _DEEPEST = 0.12  # of the crop's side: further inside nothing is uncovered, and nothing mirrored
 _SOFTER = (0.002, 0.004, 0.008, 0.016, 0.03)  # of the crop's side: a continued backdrop's steps of softness
 _SOFTNESS = 1.2  # of the depth inside
-_SOFT_ALONG = 0.35  # the same along its edges
+_SOFT_ALONG = 0.45  # the same along its edges
 _MEET, _MEETS = 0.006, (0.75, 0.95)  # of the crop's side: sides meet where depth, so blurred, slopes less
 _DIRECTED = (0.05, 0.075)  # of the crop's side: so far in its edges go on; nothing further in is uncovered
+# Shares of clothes, of which the lower counts as far as the tips, of the crop's side, of what has the higher;
+# so near them no edges go on.
+_A_CLOTH, _TIP, _BY_CLOTHES = (0.25, 0.6), 0.05, (0.03, 0.07)
 _CERTAIN = 0.95  # share from which a pixel says how grainy the backdrop is
 
 
@@ -40,19 +44,29 @@ def backdrop(crop_code: Array, behind: Array, near: Array) -> Array:
     return np.asarray(smooth + trust[..., None] * (mirrored - smooth), np.float32)
 
 
-def continued(crop_code: Array, behind: Array) -> Array:
+def continued(crop_code: Array, behind: Array, clothes: Array) -> Array:
     """(S, S, 3) code: the same where a head turns. It uncovers strips beside what is seen of the backdrop.
-    That is continued inwards, ever softer: in strips so wide one would see that a mirror mirrors.
+    That is continued inwards, along its edges and ever softer: in strips so wide one would see that a mirror
+    mirrors. Edges of what are likely `clothes` (S, S) 0..1 end: the tip of a collar does not go on.
     """
     inwards, depth = nearest(crop_code, behind)
     low, high = (d * len(crop_code) for d in _DIRECTED)
-    along = transported(inwards, depth, deepest=high)
-    deep = ramp(depth, low, high)
+    ends = _by_clothes(clothes)
+    along = transported(inwards, depth, deepest=high, goes_on=1 - ends)
+    deep = np.maximum(ramp(depth, low, high), ends)
     smooth = along + deep[..., None] * (inwards - along)
     smooth = _softer(smooth, depth, _SOFT_ALONG + (_SOFTNESS - _SOFT_ALONG) * np.maximum(_met(depth), deep))
     # Smooth guesses on a grainy wall would show where the head has been.
     grain = grain_like(crop_code, behind > _CERTAIN, smooth) * np.clip(depth / 2, 0, 1)[..., None]
     return np.asarray(smooth + grain, np.float32)
+
+
+def _by_clothes(clothes: Array) -> Array:
+    """(S, S) 0..1 near clothes (S, S) 0..1, down to their tips; what is nowhere surely one is none."""
+    size, (some, sure) = len(clothes), _A_CLOTH
+    near = cv2.dilate((clothes > sure).astype(np.uint8), disc(_TIP * size))
+    bare = cv2.distanceTransform(1 - near * (clothes > some), cv2.DIST_L2, 5)
+    return 1 - ramp(bare, *(d * size for d in _BY_CLOTHES))
 
 
 def _softer(picture: Array, depth: Array, softness: Array) -> Array:

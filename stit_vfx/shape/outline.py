@@ -14,6 +14,7 @@ import numpy as np
 from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.guided import guided
+from stit_vfx.shape.likeness import rather_outside
 from stit_vfx.shape.mixtures import COMPONENTS, mixture
 from stit_vfx.shape.parts import LABELS, Parts
 from stit_vfx.shape.ramp import ramp
@@ -38,10 +39,8 @@ _DENT = 0.15  # of the crop's side: crowns are round, with dents no narrower tha
 _SOME = 0.08  # share from which something stands
 _LINKED = (0.3, 0.7)  # of such shares: something hangs together
 _ISLAND = 0.012  # of the crop's side: so far around it, too
-# Of the crop's side: so far inside the outline it is questioned, and so far around colours are compared; of
-# code: how much nearness counts among them, and what grain hides; which share of unlikeness makes backdrop.
-_QUESTIONED, _AROUND, _NEARNESS, _HIDDEN, _IS_WALL = 0.035, 0.1, 0.15, 0.02, (0.58, 0.72)
-_ASKED, _RANK = 160, 3  # so many places around; so many alike tell
+# Of the side: so deep an outline is questioned. How unlike a head is backdrop; of that no narrower slivers.
+_QUESTIONED, _IS_WALL, _SLIVER = 0.035, (0.68, 0.8), 0.014
 _RADIUS, _NOISE = 0.012, 0.05  # of the crop's side, of code: how far the outline looks for its edge
 _ALPHA = (0.15, 0.85)
 
@@ -123,46 +122,27 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
         cut[first:], np.maximum(_halves(below[first:], small[first:]), 1 - by_cloth[first:])
     )
     firm = (small == cv2.GC_FGD).astype(np.uint8)
-    cut = np.maximum(cut * (1 - _wall_inside(below, cut) * (1 - by_cloth)), np.minimum(firm, cut))
+    cut = _without(cut, _wall_inside(below, cut) * (1 - by_cloth) * (1 - firm))
     return np.asarray(cv2.resize(_whole(cut, _largest(firm)), (size, size)))
+
+
+def _without(cut: Array, wall: Array) -> Array:
+    """(H, W) 0..1: a cut less the `wall` (H, W) 0..1 in it, and less the slivers left outside of that."""
+    left = cut * (1 - wall)
+    thin = disc(_SLIVER * len(cut))
+    near = cv2.dilate(cut - left, disc(2 * _SLIVER * len(cut)))
+    return np.asarray(left - near * (left - cv2.morphologyEx(left, cv2.MORPH_OPEN, thin)))
 
 
 def _wall_inside(picture: Array, cut: Array) -> Array:
     """(H, W) 0..1: what lies inside the outline of a cut (H, W) 0..1, but is there in the colours that the
     picture (H, W, 3) code has outside it, and not in those further inside.
-
-    Colours of half a picture tell a wall's white from white hair no better than its blue from a blue hat.
     """
-    wide, deep = round(_AROUND * len(cut)), round(_QUESTIONED * len(cut))
-    whole = np.pad((cut > 0.5).astype(np.uint8), deep + 1, mode="edge")
-    inner = cv2.erode(whole, disc(_QUESTIONED * len(cut)))[deep + 1 : -deep - 1, deep + 1 : -deep - 1] > 0
+    deep = round(_QUESTIONED * len(cut)) + 1
+    whole = np.pad((cut > 0.5).astype(np.uint8), deep, mode="edge")
+    inner = cv2.erode(whole, disc(_QUESTIONED * len(cut)))[deep:-deep, deep:-deep] > 0
     outer = cv2.dilate((cut > 0.1).astype(np.uint8), disc(1)) == 0
-    out = np.zeros(cut.shape, np.float32)
-    y, x = np.nonzero((cut > 0) & ~inner)
-    if not len(y):
-        return out
-    off_x, off_y = np.round(_sunflower(_ASKED) * wide).astype(int).T
-    there_y, there_x = y[:, None] + off_y, x[:, None] + off_x
-    seen = (there_y >= 0) & (there_y < cut.shape[0]) & (there_x >= 0) & (there_x < cut.shape[1])
-    there_y, there_x = there_y * seen, there_x * seen
-    calm = cv2.GaussianBlur(picture, (0, 0), _CALM_PX / 2)
-    unlike = np.linalg.norm(calm[there_y, there_x] - calm[y, x][:, None], axis=-1)
-    unlike = unlike + _NEARNESS * np.hypot(off_x, off_y) / wide
-    to_head, to_wall = (
-        np.partition(np.where(seen & there[there_y, there_x], unlike, np.inf), _RANK - 1, 1)[:, _RANK - 1]
-        for there in (inner, outer)
-    )
-    known = np.isfinite(to_head) & np.isfinite(to_wall)
-    to_head, to_wall = to_head[known] + _HIDDEN, to_wall[known] + _HIDDEN
-    out[y[known], x[known]] = ramp(to_head / (to_head + to_wall), *_IS_WALL)
-    return out
-
-
-def _sunflower(count: int) -> Array:
-    """(N, 2) places spread evenly over the unit disc."""
-    k = np.arange(count) + 0.5
-    angle = np.pi * (3 - np.sqrt(5)) * k
-    return np.sqrt(k / count)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return rather_outside(picture, (cut > 0) & ~inner, inner, outer, sure=_IS_WALL)
 
 
 def _halves(picture: Array, marks: Array) -> Array:

@@ -9,15 +9,17 @@ result depends on the picture as smoothly as the depth does, and not on an order
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
 Array = np.ndarray
 
 _REACH_PX = 4  # as far as a mean reaches; of the paper's 3 to 5
-_CALM_PX, _AROUND_PX = 1.0, 2.5  # edges are sought under such a blur, and their direction over so far
+_CALM_PX, _AROUND_PX = 1.0, 3.0  # edges are sought under such a blur, and their direction over so far
 _SHARP = 20.0  # the paper's kappa: how much narrower a mean is across an edge than along it
-_EDGE = 0.03  # of code a pixel: what slopes less has no direction
+_EDGE = 0.04  # of code a pixel: what slopes less has no direction
 
 _OFFSETS = [
     (x, y)
@@ -27,9 +29,10 @@ _OFFSETS = [
 ]
 
 
-def transported(picture: Array, depth: Array, *, deepest: float) -> Array:
+def transported(picture: Array, depth: Array, *, deepest: float, goes_on: Array | float = 1.0) -> Array:
     """(S, S, 3) float32: the picture (S, S, 3) code where `depth` (S, S) px is 0, and continued from there
-    along its edges to as far as `deepest` px in. Beyond that the picture as it was.
+    along its edges to as far as `deepest` px in. Beyond that the picture as it was. `goes_on` (S, S) 0..1:
+    how far an edge is one that does.
     """
     picture = np.asarray(picture, np.float32)
     layer = np.ceil(depth).astype(np.int32)
@@ -38,7 +41,7 @@ def transported(picture: Array, depth: Array, *, deepest: float) -> Array:
     if not len(order):
         return picture
     pad, width = _REACH_PX, picture.shape[1] + 2 * _REACH_PX
-    state = np.dstack([picture, _tensor(picture, depth == 0), (depth == 0).astype(np.float32)])
+    state = np.dstack([picture, _tensor(picture, depth == 0, goes_on), (depth == 0).astype(np.float32)])
     state = np.pad(state, [(pad, pad), (pad, pad), (0, 0)])
     flat = state.reshape(-1, 7)
     row, column = np.divmod(order, picture.shape[1])
@@ -49,7 +52,7 @@ def transported(picture: Array, depth: Array, *, deepest: float) -> Array:
     off = np.array(_OFFSETS, np.float32)
     steps = np.array([y * width + x for x, y in _OFFSETS])
     far = 1 / np.hypot(off[:, 0], off[:, 1])
-    for first, last in zip(ends[:-1], ends[1:], strict=True):
+    for first, last in pairwise(ends):
         if first < last:
             flat[place[first:last]] = _means(flat[place[first:last, None] + steps], off, far)
     return np.ascontiguousarray(state[pad:-pad, pad:-pad, :3])
@@ -69,7 +72,7 @@ def _means(around: Array, off: Array, far: Array) -> Array:
         + cross_yy[:, None] * off[:, 1] ** 2
         + 2 * cross_xy[:, None] * off[:, 0] * off[:, 1]
     )
-    edge = (2 * gap) ** 2 / ((2 * gap) ** 2 + _EDGE**4)
+    edge = (2 * gap) ** 2 / ((2 * gap) ** 2 + _EDGE**4) * (2 * gap / np.maximum(xx + yy, 1e-12)) ** 4
     sharp = 1 + _SHARP * edge
     weight = known * far * np.exp(-0.5 * (sharp[:, None] / _REACH_PX) ** 2 * across)
     total = weight.sum(1, keepdims=True)
@@ -78,11 +81,11 @@ def _means(around: Array, off: Array, far: Array) -> Array:
     return np.concatenate([mean, np.ones((len(mean), 1), np.float32)], 1)
 
 
-def _tensor(picture: Array, known: Array) -> Array:
+def _tensor(picture: Array, known: Array, goes_on: Array | float) -> Array:
     """(S, S, 3) structure tensor xx, xy, yy of what is known (S, S) bool, code a pixel squared."""
     calm = cv2.GaussianBlur(picture, (0, 0), _CALM_PX)
     x, y = (cv2.Scharr(calm, cv2.CV_32F, 1 - k, k, scale=1 / 32) for k in (0, 1))
-    products = np.stack([(x * x).sum(2), (x * y).sum(2), (y * y).sum(2)], -1)
+    products = np.stack([(x * x).sum(2), (x * y).sum(2), (y * y).sum(2)], -1) * np.asarray(goes_on)[..., None]
     edge = max(2, round(3 * _CALM_PX))
     inner = cv2.erode(known.astype(np.uint8), np.ones((2 * edge + 1, 2 * edge + 1))).astype(np.float32)
     inner += 1e-4 * known
