@@ -22,6 +22,7 @@ from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import ramp, smoothstep
+from stit_vfx.shape.stretch import least_scale
 from stit_vfx.shape.zones import Zones
 
 Array = np.ndarray
@@ -262,11 +263,7 @@ def _holes(mask: Array) -> Array:
 
 def _drawn_out(flow: Array) -> Array:
     """(S, S) 0..1: how far the flow (S, S, 2) px draws out what it moves in some direction."""
-    step_y, step_x = (np.gradient(flow.astype(np.float64), axis=k) for k in (0, 1))
-    a, b, c, d = 1 + step_x[..., 0], step_y[..., 0], step_x[..., 1], 1 + step_y[..., 1]
-    whole, area = a * a + b * b + c * c + d * d, a * d - b * c
-    # The smaller singular value: px of the plate for each px of the picture.
-    least = np.sqrt(np.maximum(0.5 * (whole - np.sqrt(np.maximum(whole**2 - 4 * area**2, 0))), 0))
+    least = least_scale(flow)
     low, high = _DRAWN
     share = _smooth((high - least) / (high - low))
     return cv2.GaussianBlur(share, (0, 0), 1.5) * (cv2.dilate(share, np.ones((5, 5))) > 0)

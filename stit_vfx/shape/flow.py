@@ -26,6 +26,7 @@ from stit_vfx.shape.mouth_memory import MouthMemory
 from stit_vfx.shape.parts import Parts
 from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
+from stit_vfx.shape.rims import narrow_rims
 from stit_vfx.shape.shading import Surface, shading_ratio
 from stit_vfx.shape.turning import eased, head_flow, one_piece, over_neck
 from stit_vfx.shape.zones import Zones
@@ -169,12 +170,17 @@ def _fields(
     # What was seen nearly edge-on (below a jaw that rises, beside a head that turns) would become streaks.
     certain = (parts == SKIN) & visible & _firm(model, after) & (_facing(model, before, after) > _SHOWN)
     flow, turn = _skin_flow(before, after, exact, certain, whole_head=whole_head, seen=seen)
+    chart_deg = after.chart_deg(model)
+    if turn.any():
+        cloth = np.zeros(face.shape) if seen is None else seen.of("cloth")
+        where = {"face": face, "chart_deg": chart_deg, "cloth": cloth}
+        flow = narrow_rims(flow, crop_lin, **where, px_per_cm=px_per_cm)
     eye = parts == EYE
     eye_flow = fill(exact, eye) if eye.any() else flow
     curves = [view.points[model.lid_curves, :2] for view in (before, after)]
     luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
     eye_seen = None if seen is None else seen.of("eye")
-    azimuth = after.chart_deg(model)[..., 0]
+    azimuth = chart_deg[..., 0]
     eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma, azimuth_deg=azimuth)
     flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}

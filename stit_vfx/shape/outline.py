@@ -36,6 +36,11 @@ _LEANINGS = ((-2.0, 0.0, 2.0), (-2.25, -1.5, -0.75, 0.0, 0.75, 1.5, 2.25))
 _TIP, _BY_CLOTH = 0.15, 0.04  # share of clothes, and of the crop's side: so near there may be more of them
 _COLLAR = 0.12  # of the crop's side: so far above a chin collars reach
 _DENT = 0.15  # of the crop's side: crowns are round, with dents no narrower than this
+# Shares from which something stands before a jaw, and before a neck; of code, from the skin's colour.
+_LOOSELY, _FIRMLY, _LIKE_SKIN = 0.5, 0.85, 0.25
+_NO_NECK = 0.8  # share of backdrop
+_MISSED = (0.04, 0.08)  # share of a jaw and its neck
+_SPECK, _BETWEEN = 0.008, 0.025  # of the crop's side: smaller patches say nothing; half as wide as a rim is
 _SOME = 0.08  # share from which something stands
 _LINKED = (0.3, 0.7)  # of such shares: something hangs together
 _ISLAND = 0.012  # of the crop's side: so far around it, too
@@ -100,6 +105,25 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     away = cv2.dilate(likely.astype(np.uint8), outside) == 0
     marks = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     marks[sure], marks[away | standing] = cv2.GC_FGD, cv2.GC_BGD
+    cut = _by_colours(parts, crop_code, zones, marks, away)
+    jaw = _jaw_and_neck(parts, crop_code, zones)
+    whole = jaw > 0
+    missed = ramp(float((1 - cut)[whole].mean()) if whole.any() else 0.0, *_MISSED)
+    if missed:  # a jaw with a rim of light was taken for a backdrop: once more, with that known
+        marks[whole & (marks != cv2.GC_FGD)] = cv2.GC_PR_FGD
+        marks[cv2.erode(jaw, disc(_SPECK * size)) > 0] = cv2.GC_FGD
+        again = _by_colours(parts, crop_code, zones, marks, away)
+        near = missed * cv2.dilate(jaw, disc(_BETWEEN * size))
+        cut = np.maximum(cut, near * again)
+    return cut
+
+
+def _by_colours(parts: Parts, crop_code: Array, zones: Zones, marks: Array, away: Array) -> Array:
+    """(S, S) 0..1, all but hard: the head as `marks` (S, S) uint8, as `_grab_cut` takes them, and colours
+    tell it. `away` (S, S) bool: so far off it that there is the backdrop.
+    """
+    size = len(crop_code)
+    standing = (parts.of(*_STANDING) > 0.5) & (marks == cv2.GC_BGD)
     # Above, what stands before a head says nothing of the colours behind it; below, it is behind the jaw.
     behind = fill(crop_code, parts.of("background") * away + 1e-6)
     picture = np.where(standing[..., None], behind, crop_code)
@@ -143,6 +167,21 @@ def _wall_inside(picture: Array, cut: Array) -> Array:
     inner = cv2.erode(whole, disc(_QUESTIONED * len(cut)))[deep:-deep, deep:-deep] > 0
     outer = cv2.dilate((cut > 0.1).astype(np.uint8), disc(1)) == 0
     return rather_outside(picture, (cut > 0) & ~inner, inner, outer, sure=_IS_WALL)
+
+
+def _jaw_and_neck(parts: Parts, crop_code: Array, zones: Zones) -> Array:
+    """(S, S) uint8, 0 or 1: what lies on the face's own surface and is head whatever colours say, be it
+    as bright as a window: a jaw with a rim of light, and skin between that and what else is neck.
+    """
+    size, stands = len(crop_code), parts.of(*_STANDING)
+    loose, inside = stands < _FIRMLY, disc(_SPECK * size)
+    jaw = (cv2.erode((zones.beard > 0.5).astype(np.uint8), inside) > 0) & (stands < _LOOSELY)
+    skin = fill(crop_code, np.maximum(2 * parts.of("skin") - 1, 0) + 1e-6)
+    alike = np.abs(crop_code - skin).max(2) < _LIKE_SKIN
+    neck = (zones.throat > 0.5) & alike & (parts.of("background") < _NO_NECK)
+    both = ((jaw | neck) & loose).astype(np.uint8)
+    both = cv2.morphologyEx(both, cv2.MORPH_OPEN, disc(_SPECK * size))
+    return cv2.morphologyEx(both, cv2.MORPH_CLOSE, disc(_BETWEEN * size))
 
 
 def _halves(picture: Array, marks: Array) -> Array:

@@ -15,6 +15,7 @@ Array = np.ndarray
 # Degrees of the chart. A beard grows below the nose, and ends before the ears, where long hair hangs, and
 # below the chin, where a collar may look like it.
 _BEARD_TOP, _BEARD_END, _BEARD_SIDE, _SOFT = 4.0, -54.0, 62.0, 9.0
+_THROAT = -10.0  # of the chart: below it there is the jaw's edge, and neck
 _BRIDGE = (4.5, (12.0, 22.0))  # half its width, from and to
 _CHEEK = ((9.0, 30.0), (4.0, 12.0))  # across and up, where the lower rims run
 
@@ -30,7 +31,7 @@ class Zones:
     """In the plate, (S, S) 0..1 each: `beard`, where hair goes with the skin; `frames`, where glasses show if
     there are any; `skull`, where there can be no backdrop; `far`, where there can be no hair nor hat; `face`,
     on the face: cloth there is before it, elsewhere behind; `ears`, where ears are; `scalp`, where hair
-    grows.
+    grows; `throat`, below jaw and chin.
     """
 
     beard: Array
@@ -40,6 +41,7 @@ class Zones:
     face: Array
     ears: Array
     scalp: Array
+    throat: Array
 
     @classmethod
     def of(cls, place_deg: Array, code: ShapeCode) -> Zones:
@@ -47,10 +49,11 @@ class Zones:
         across, up = np.abs(place_deg[..., 0]), place_deg[..., 1]
         on_face = across < 90
         beard = on_face * _step(_BEARD_TOP - up) * _step(up - _BEARD_END) * _step(_BEARD_SIDE - across)
+        throat = on_face & (up < _THROAT)
         bridge = (across < _BRIDGE[0]) & _within(up, _BRIDGE[1])
         cheek = _within(across, _CHEEK[0]) & _within(up, _CHEEK[1])
         skull, far, ears, scalp = _around(code, place_deg.shape[:2])
-        zones = (beard, (bridge | cheek) & on_face, skull, far, on_face, ears, scalp)
+        zones = (beard, (bridge | cheek) & on_face, skull, far, on_face, ears, scalp, throat)
         return cls(*(zone.astype(np.float32) for zone in zones))
 
     def enlarged(self, size: int) -> Zones:

@@ -12,7 +12,7 @@ from stit_vfx.shape.zones import Zones
 SIZE = 160
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
 NOWHERE = np.zeros((SIZE, SIZE), np.float32)
-ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
 STILL = np.zeros((SIZE, SIZE, 2), np.float32)
 UP = STILL.copy()
 UP[..., 1] = 1  # takes from below: what moves goes up
@@ -208,7 +208,7 @@ def test_below_a_hand_a_face_ends_as_sharply_as_beside_it() -> None:
 def test_an_ear_that_passes_for_backdrop_goes_with_the_face() -> None:
     """By its colour: where the same place shows the wall, the wall stays."""
     ear = (np.hypot(X - 130, Y - 80) < 8).astype(np.float32)
-    zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, ear, NOWHERE)
+    zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, ear, NOWHERE, NOWHERE)
     bare = picture(with_bar=False)
     eared = np.where(ear[..., None] > 0, SKIN, bare).astype(np.float32)
     shares = [Layers.of(crop, parts(with_bar=False), zones).face for crop in (eared, bare)]
@@ -224,7 +224,7 @@ def test_half_an_ear_that_passes_for_backdrop_is_not_mirrored() -> None:
     uncovered = (X > 113) & (X < 119) & (np.abs(Y - 80) < 8)
     walls = []
     for where in (ear, NOWHERE):
-        zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, where, NOWHERE)
+        zones = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, where, NOWHERE, NOWHERE)
         walls.append(Layers.of(glow, parts(with_bar=False), zones).backdrop[uncovered].mean())
     assert walls[0] < 0.6 < walls[1]
 
@@ -258,9 +258,11 @@ def test_brows_that_look_like_frames_are_no_glasses() -> None:
     """Frames that do not cross the bridge are not worn: what looks like them moves with the face."""
     crop, shown = picture(), parts(over="glasses")
     bridge = (np.abs(X - 80) < 8) & (np.abs(Y - 100) < 8)
-    elsewhere = Zones(NOWHERE, bridge.astype(np.float32), NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    elsewhere = Zones(
+        NOWHERE, bridge.astype(np.float32), NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE
+    )
     crossing = (bar() & (np.abs(X - 80) < 8)).astype(np.float32)
-    across = Zones(NOWHERE, crossing, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    across = Zones(NOWHERE, crossing, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
     middle = (np.abs(Y - 80) < 2) & (np.abs(X - 80) < 25)
     sharp = to_edges(shown, crop)
     assert Layers.of(crop, sharp, elsewhere).worn[middle].max() == 0
@@ -278,7 +280,7 @@ def half_seen(over: str, share: float) -> Parts:
 def test_dark_frames_that_are_half_taken_for_brows_stay_where_they_are() -> None:
     crop, across = picture(), np.zeros((SIZE, SIZE), np.float32)
     across[bar() & (np.abs(X - 80) < 8)] = 1
-    zones = Zones(NOWHERE, across, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    zones = Zones(NOWHERE, across, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
     middle, shown = (np.abs(Y - 80) < 2) & (np.abs(X - 80) < 25), half_seen("glasses", 0.25)
     assert Layers.of(crop, shown, zones).worn[middle].min() > 0.9
     pale = np.where(bar()[..., None], 0.9 * SKIN, crop).astype(np.float32)  # a shade on skin is no frame

@@ -33,7 +33,7 @@ def grey(parts: Parts, lin: np.ndarray, amount: float) -> np.ndarray:
     """Log gain (S, S, 3) of light; where the picture looks like hair is measured as the engine does."""
     nowhere, scalp = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.float32)
     scalp[8:42, 20:75] = 1
-    zones = Zones(nowhere, nowhere, nowhere, nowhere, nowhere, nowhere, scalp)
+    zones = Zones(nowhere, nowhere, nowhere, nowhere, nowhere, nowhere, scalp, nowhere)
     likeness = HairLikeness.of(parts, shoulder_encode(lin), zones)
     alike = None if likeness is None else likeness.both(SIZE)
     scalp = scalp if likeness is None else scalp * likeness.in_focus(SIZE)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ def zones() -> Zones:
     skull = np.hypot((X - 128) / 40, (Y - 110) / 60) < 1
     ears = (np.abs(X - 192) < 16) & (np.abs(Y - 115) < 28)
     on_skull, on_ears, on_scalp = (place.astype(np.float32) for place in (skull, ears, SCALP))
-    return Zones(nowhere, nowhere, on_skull, nowhere, nowhere, on_ears, on_scalp)
+    return Zones(nowhere, nowhere, on_skull, nowhere, nowhere, on_ears, on_scalp, nowhere)
 
 
 def test_half_an_ear_and_a_tuft_of_curtain_are_told_by_their_colour() -> None:
@@ -135,3 +137,23 @@ def test_an_outline_gives_up_a_window_that_has_the_colour_of_a_hat() -> None:
     assert soft(named).of(*HEAD)[taken & ~edge].mean() > 0.8
     assert found[taken & ~edge].mean() < 0.1
     assert found[hat].mean() > 0.9
+
+
+def test_a_jaw_with_a_rim_of_light_is_head_though_it_looks_like_a_window() -> None:
+    """A window as bright as the rim between a jaw and its neck, which is called cloth; the neck is skin."""
+    picture, named = crop(), labels()
+    neck = (np.abs(X - 128) < 45) & (Y > 150) & ~head()
+    rim = neck & (np.abs(np.hypot((X - 128) / 60, (Y - 120) / 80) - 1.08) < 0.07) & (X < 128)
+    picture[neck] = SKIN * 0.9
+    picture[rim | ((X < 80) & ~head() & (Y > 120))] = 0.97
+    named[neck] = LABELS.index("neck")
+    shares = soft(named).shares.copy()
+    doubt = cv2.GaussianBlur((neck & (X < 110)).astype(np.float32), (0, 0), 1.5)
+    shares *= 1 - 0.6 * doubt
+    shares[LABELS.index("cloth")] += 0.6 * doubt
+    on_face = (FACE | neck).astype(np.float32)
+    jaw = (FACE & (Y > 110)).astype(np.float32)
+    place = replace(zones(), beard=jaw, face=on_face, throat=on_face * (Y > 150))
+    whole = outlined(Parts(shares.astype(np.float32)), picture.astype(np.float32), place).of(*HEAD)
+    assert whole[cv2.erode(neck.astype(np.uint8), np.ones((7, 7))) > 0].mean() > 0.9
+    assert whole[(X < 60) & (Y > 150)].mean() < 0.05

@@ -20,7 +20,7 @@ EARS = np.hypot(np.abs(X - 128) - 58, (Y - 140) / 2) < 11
 BESIDE = (np.abs(np.abs(X - 128) - 72) < 22) & (Y > 150) & ~FACE & ~EARS
 BEHIND = (np.abs(X - 244) < 10) & (Y > 60)
 SCALP = ((np.hypot(X - 128, (Y - 120) / 1.15) < 60) & (Y < 125)).astype(np.float32)
-ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, FACE.astype(np.float32), NOWHERE, SCALP)
+ZONES = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, FACE.astype(np.float32), NOWHERE, SCALP, NOWHERE)
 
 
 def strands(seed: int = 0, deviation: float = 0.12) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_hair_of_somebody_behind_is_not_this_heads() -> None:
 
 def test_a_head_that_shows_no_hair_tells_nothing() -> None:
     crop, parts = picture(HAIR * blots())
-    bald = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    bald = Zones(NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE)
     assert HairLikeness.of(parts, crop, bald) is None
     assert own_hair(parts, bald, None) is parts
 
