@@ -28,6 +28,7 @@ from stit_vfx.shape.ramp import smoothstep
 from stit_vfx.shape.raster import Raster, rasterise
 from stit_vfx.shape.rims import narrow_rims
 from stit_vfx.shape.shading import Surface, shading_ratio
+from stit_vfx.shape.throat import nods_up, stiffer
 from stit_vfx.shape.turning import eased, head_flow, one_piece, over_neck
 from stit_vfx.shape.zones import Zones
 
@@ -169,7 +170,7 @@ def _fields(
     exact, visible = _correspondence(before, after)
     # What was seen nearly edge-on (below a jaw that rises, beside a head that turns) would become streaks.
     certain = (parts == SKIN) & visible & _firm(model, after) & (_facing(model, before, after) > _SHOWN)
-    flow, turn = _skin_flow(before, after, exact, certain, whole_head=whole_head, seen=seen)
+    flow, turn = _skin_flow(before, after, exact, certain, crop_lin, whole_head=whole_head, seen=seen)
     chart_deg = after.chart_deg(model)
     if turn.any():
         cloth = np.zeros(face.shape) if seen is None else seen.of("cloth")
@@ -221,7 +222,14 @@ def _fields(
 
 
 def _skin_flow(
-    before: View, after: View, exact: Array, certain: Array, *, whole_head: bool, seen: Parts | None
+    before: View,
+    after: View,
+    exact: Array,
+    certain: Array,
+    crop_lin: Array,
+    *,
+    whole_head: bool,
+    seen: Parts | None,
 ) -> tuple[Array, Array]:
     """(S, S, 2) px twice: where skin comes from, `exact` where that is `certain` and continued around it; and
     how much of it is the head's turn.
@@ -238,7 +246,12 @@ def _skin_flow(
         return flow, turn
     cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
     if turned:
-        return over_neck(eased(flow, certain, after.code.scale), turn, after.code, certain, cloth)
+        flow = eased(flow, certain, after.code.scale)
+        if not (up := nods_up(before.code, after.code)):
+            return over_neck(flow, turn, after.code, certain, cloth)
+        luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
+        skin, hair = over_neck(flow, turn, after.code, certain, cloth)
+        return stiffer(skin, luma, certain, after.code, up), hair
     # Skin that drops goes over a neck or a collar; what rises draws the neck out.
     drawn, _ = over_neck(flow, turn, after.code, certain, cloth, yields_cm=_YIELDS_CM)
     rises = smoothstep(flow[..., 1:] / (_RISES_CM * after.code.scale))

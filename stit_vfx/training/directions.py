@@ -160,5 +160,5 @@ def _people() -> list[dict[str, Any]]:
 def _poses() -> list[dict[str, Any]]:
     return [
         _direction("yaw", "Turn", {"pose": {"yaw": 15.0}}),
-        _direction("pitch", "Nod", {"pose": {"pitch": 10.0}, "down": {"pose": {"pitch": -15.0}}}),
+        _direction("pitch", "Nod", {"pose": {"pitch": 12.0}, "down": {"pose": {"pitch": -15.0}}}),
     ]

@@ -84,7 +84,7 @@ def test_only_those_who_know_hair_from_backdrop_turn_the_whole_head(model: Shape
 
 
 @pytest.mark.parametrize(
-    ("name", "strength", "degrees"), [("yaw", 1, 15), ("pitch", 1, 10), ("pitch", -1, 15)]
+    ("name", "strength", "degrees"), [("yaw", 1, 15), ("pitch", 1, 12), ("pitch", -1, 15)]
 )
 def test_a_head_turns_about_its_joint_by_what_the_card_says(
     model: ShapeModel, face, name: str, strength: float, degrees: float
