@@ -47,7 +47,7 @@ def stiffer(flow: Array, luma: Array, sure: Array, after: ShapeCode, share: floa
     still = (rows[:, None] > jaw) & (np.abs(flow[..., 1]) < _STAYS_PX)
     still[-1] = True
     stay, structure = np.argmax(still, 0), _structure(luma, px)
-    step = np.zeros(luma.shape)
+    step: Array = np.zeros(luma.shape)
     for x in np.flatnonzero((beside > 0) & sure.any(0)):
         inside = slice(jaw[x], stay[x] + 1)
         goes_along = 1 - ramp((rows - source[jaw[x], x]) / px, *_JAW_CM)
