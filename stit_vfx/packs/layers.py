@@ -17,6 +17,7 @@ import numpy as np
 from stit_vfx.plate.composite import OVERSHOOT, sample_within
 from stit_vfx.plate.warp import sample
 from stit_vfx.shape.backdrop import backdrop, continued, nearest
+from stit_vfx.shape.beside import standing_beside
 from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.grain import grain_like
@@ -37,6 +38,7 @@ _RIM = 0.004  # of the crop's side: so far beyond its matte a moving face's edge
 _ITS_OWN, _UNLIKE_WALL = (0.05, 0.3), (0.05, 0.15)  # of the way from the wall's colour; of code
 _A_STEP = (0.2, 0.4)  # of code, in a backdrop
 _MISSED = 0.06  # of code: a guess at the backdrop that is wrong by so much is likely none
+_ON_FACE = 0.03  # of the crop's side: clothes so far inside a face's outline are before it
 _JAW = 0.012  # of the crop's side: so far beyond what is firmly face a jaw may cover a collar
 _CROWN = 0.06  # of the crop's side: half as wide a gap between parts of a hat is hat
 _FIRMLY = 0.9  # skin that is no less than that tells the grain
@@ -89,21 +91,29 @@ class Layers:
         the head `turns`, the backdrop is continued from further off, and nothing is mirrored into it.
         """
         face, behind, worn, standing = np.moveaxis(_shares(crop_code, parts, zones), 2, 0)
+        cloth = _ratio(parts.of("cloth"), parts.of(*_STANDING))
+        if turns:  # a jaw and a neck go over what is beside them; only clothes on the face are before it
+            beside = standing * cloth * (1 - _inside(zones.beard, _ON_FACE))
+            behind, standing = behind + beside, standing - beside
         spill = max(1, round(_SPILL * len(crop_code)))
         stood, hidden = _grown(standing, spill), _grown(worn + standing, spill)
         # Clothes beside a head are behind it as well: they go on where it uncovers them.
-        cloth = _ratio(parts.of("cloth"), parts.of(*_STANDING))
         collar = cloth * (1 - zones.face)
         beyond = behind + standing * collar
         spilt = _grown(1 - beyond, max(1, round(_WISPS * len(crop_code))) if turns else spill)
+        stays = np.zeros_like(spilt)
+        if turns:
+            stays = standing_beside(crop_code, 1 - beyond, parts.of("cloth"), worn, zones.beard)
+            spilt = spilt * (1 - stays)
         near = _sure(beyond * (1 - spilt)) + _ELSE * _sure((1 - face) * (1 - _grown(face, spill)))
         # Half an ear may pass for backdrop: none of that is mirrored into what the head uncovers.
         mirrors = (1 - spilt) * (1 - zones.ears)
-        clothes = parts.of(*_STANDING)
+        clothes = np.maximum(parts.of(*_STANDING), stays)
         guess = continued(crop_code, 1 - spilt, clothes) if turns else backdrop(crop_code, mirrors, near)
         guesses = (guess, fill(crop_code, near), nearest(crop_code, 1 - spilt)[0])
         steps = _steps(guesses[2])
-        covers, head = (_edges(crop_code, part, behind, guesses, steps) for part in (face, face + worn))
+        own = 1 - stays
+        covers, head = (_edges(crop_code, part, behind, guesses, steps, own) for part in (face, face + worn))
         wall = _mixed(crop_code, 1 - spilt, _likeliest(crop_code, guesses, steps * (1 - head)))
         bare_face = face * (1 - hidden)
         skin = fill(crop_code, _sure(bare_face))
@@ -354,11 +364,14 @@ def _steps(backdrop_code: Array) -> Array:
     return cv2.GaussianBlur(ramp(most, *_A_STEP), (0, 0), rim)
 
 
-def _edges(crop_code: Array, part: Array, behind: Array, guesses: tuple[Array, ...], steps: Array) -> Array:
+def _edges(
+    crop_code: Array, part: Array, behind: Array, guesses: tuple[Array, ...], steps: Array, own: Array
+) -> Array:
     """(S, S) 0..1: how far a part covers the backdrop, of which there are some `guesses` (S, S, 3).
 
     A little beyond its matte a part's edge still has its colour, and goes along with it. Where the backdrop
-    has `steps` (S, S) of its own, what has the backdrop's colour stays, or they would be smeared.
+    has `steps` (S, S) of its own, what has the backdrop's colour stays, or they would be smeared;
+    and so does what is not the part's `own` (S, S) 0..1.
     """
     rim = max(1, round(_RIM * len(crop_code)))
     covers, front = _covers(part, behind), fill(crop_code, _sure(part))
@@ -367,7 +380,7 @@ def _edges(crop_code: Array, part: Array, behind: Array, guesses: tuple[Array, .
     unlike = ramp(np.linalg.norm(front - guesses[1], axis=-1), *_UNLIKE_WALL)
     its_own = 1 - steps * unlike * (1 - ramp(_ratio(to_wall, to_wall + to_front), *_ITS_OWN))
     # A speck of some third colour is no piece of an edge.
-    rim_own = cv2.morphologyEx(_grown(covers, rim) * its_own, cv2.MORPH_OPEN, disc(2 * rim))
+    rim_own = cv2.morphologyEx(_grown(covers, rim) * its_own * own, cv2.MORPH_OPEN, disc(2 * rim))
     return np.maximum(covers, rim_own)
 
 
@@ -415,6 +428,12 @@ def _ears(crop_code: Array, face: Array, behind: Array, zones: Zones) -> Array:
     wide = _EAR * len(share)
     seen = _ratio(cv2.GaussianBlur(alike * share, (0, 0), wide), cv2.GaussianBlur(share, (0, 0), wide))
     return np.asarray(share * _smooth((seen - _AN_EAR[0]) / (_AN_EAR[1] - _AN_EAR[0])), np.float32)
+
+
+def _inside(share: Array, reach: float) -> Array:
+    """(S, S) the share, smaller by `reach` of the side all around, and soft."""
+    inner = cv2.erode(share.astype(np.float32), disc(reach * len(share)))
+    return cv2.GaussianBlur(inner, (0, 0), 0.1 * reach * len(share))
 
 
 def _closed(share: Array, reach: float) -> Array:

@@ -41,6 +41,8 @@ _LOOSELY, _FIRMLY, _LIKE_SKIN = 0.5, 0.85, 0.25
 _NO_NECK = 0.8  # share of backdrop
 _MISSED = (0.04, 0.08)  # share of a jaw and its neck
 _SPECK, _BETWEEN = 0.008, 0.025  # of the crop's side: smaller patches say nothing; half as wide as a rim is
+_FIRM, _DEEP = 0.9, 0.03  # share of what is firmly skin or clothes; of the crop's side: so far inside these
+_CORE = 0.07  # of the crop's side: so far inside what is cut out without regard to clothes
 _SOME = 0.08  # share from which something stands
 _LINKED = (0.3, 0.7)  # of such shares: something hangs together
 _ISLAND = 0.012  # of the crop's side: so far around it, too
@@ -105,22 +107,26 @@ def _cut(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     away = cv2.dilate(likely.astype(np.uint8), outside) == 0
     marks = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     marks[sure], marks[away | standing] = cv2.GC_FGD, cv2.GC_BGD
-    cut = _by_colours(parts, crop_code, zones, marks, away)
+    cut = _by_colours(parts, crop_code, zones, marks, away, np.zeros_like(marks))
     jaw = _jaw_and_neck(parts, crop_code, zones)
     whole = jaw > 0
     missed = ramp(float((1 - cut)[whole].mean()) if whole.any() else 0.0, *_MISSED)
     if missed:  # a jaw with a rim of light was taken for a backdrop: once more, with that known
         marks[whole & (marks != cv2.GC_FGD)] = cv2.GC_PR_FGD
-        marks[cv2.erode(jaw, disc(_SPECK * size)) > 0] = cv2.GC_FGD
-        again = _by_colours(parts, crop_code, zones, marks, away)
+        known = cv2.erode(jaw, disc(_SPECK * size))
+        marks[known > 0] = cv2.GC_FGD
+        again = _by_colours(parts, crop_code, zones, marks, away, known)
         near = missed * cv2.dilate(jaw, disc(_BETWEEN * size))
         cut = np.maximum(cut, near * again)
     return cut
 
 
-def _by_colours(parts: Parts, crop_code: Array, zones: Zones, marks: Array, away: Array) -> Array:
+def _by_colours(
+    parts: Parts, crop_code: Array, zones: Zones, marks: Array, away: Array, known: Array
+) -> Array:
     """(S, S) 0..1, all but hard: the head as `marks` (S, S) uint8, as `_grab_cut` takes them, and colours
-    tell it. `away` (S, S) bool: so far off it that there is the backdrop.
+    tell it. `away` (S, S) bool: so far off it that there is the backdrop; `known` (S, S) uint8, 0 or 1: of
+    the head whatever labels and colours say.
     """
     size = len(crop_code)
     standing = (parts.of(*_STANDING) > 0.5) & (marks == cv2.GC_BGD)
@@ -136,15 +142,19 @@ def _by_colours(parts: Parts, crop_code: Array, zones: Zones, marks: Array, away
     cut = _halves(above, small)
     chin = np.flatnonzero((zones.beard > 0.5).any(1))
     first = max(int((chin.max() / size - _COLLAR) * _WORK_PX), 0) if len(chin) else 0
-    by_cloth = cv2.dilate((parts.of(*_STANDING) > _TIP).astype(np.uint8), disc(_BY_CLOTH * size))
-    by_cloth = cv2.resize(by_cloth, work, interpolation=cv2.INTER_NEAREST)
     crown = cv2.resize(zones.scalp, work, interpolation=cv2.INTER_NEAREST) > 0.5
     ears = np.flatnonzero((zones.ears > 0.5).any(1))
     crown[int(ears.min() / size * _WORK_PX) if len(ears) else 0 :] = False
     cut = np.maximum(cut, _closed(cut, _DENT * _WORK_PX) * crown)
-    cut[first:] = np.minimum(
-        cut[first:], np.maximum(_halves(below[first:], small[first:]), 1 - by_cloth[first:])
-    )
+    by_cloth, lower, skin = _lower(parts, marks, away)
+    # No collar reaches so far in: a neck in shadow is no wall under the next frame's grain.
+    core = cv2.erode((cut > 0.5).astype(np.uint8), disc(_CORE * _WORK_PX)) > 0
+    core[:first] = False
+    lower[cv2.resize(known, work, interpolation=cv2.INTER_NEAREST) > 0] = cv2.GC_FGD
+    lower[core], skin = cv2.GC_FGD, skin | core
+    begin = max(first - round(_COLLAR * _WORK_PX), 0)
+    one = _grab_cut(below[begin:], lower[begin:], skin=skin[begin:])[first - begin :]
+    cut[first:] += by_cloth[first:] * (one - cut[first:])
     firm = (small == cv2.GC_FGD).astype(np.uint8)
     cut = _without(cut, _wall_inside(below, cut) * (1 - by_cloth) * (1 - firm))
     return np.asarray(cv2.resize(_whole(cut, _largest(firm)), (size, size)))
@@ -184,6 +194,26 @@ def _jaw_and_neck(parts: Parts, crop_code: Array, zones: Zones) -> Array:
     return cv2.morphologyEx(both, cv2.MORPH_CLOSE, disc(_BETWEEN * size))
 
 
+def _lower(parts: Parts, marks: Array, away: Array) -> tuple[Array, Array, Array]:
+    """(256, 256) each: 0..1 near clothes; marks for a cut there; and bool, skin for sure. Labels tell a neck
+    from a collar no better than a backdrop from a head: near clothes colours decide, and `marks` (S, S) with
+    what is `away` (S, S) bool from the head elsewhere.
+    """
+    size, standing = len(marks), parts.of(*_STANDING)
+    skin = parts.of("skin")
+    inside, deep = disc(_INSIDE * size), disc(_DEEP * size)
+    near = cv2.dilate((standing > _TIP).astype(np.uint8), disc(_BY_CLOTH * size)) > 0
+    out = np.where(parts.of(*_HEAD) > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    out[~near] = marks[~near]
+    out[away | (cv2.erode((standing > _FIRM).astype(np.uint8), deep) > 0)] = cv2.GC_BGD
+    firm = cv2.erode((skin > _FIRM).astype(np.uint8), inside)
+    out[(firm > 0) | (cv2.erode((skin > 0.5).astype(np.uint8), inside) > 0)] = cv2.GC_FGD
+    work = (_WORK_PX, _WORK_PX)
+    small = (cv2.resize(p, work, interpolation=cv2.INTER_NEAREST) for p in (near.astype(np.uint8), out, firm))
+    by_cloth, lower, sure = small
+    return by_cloth.astype(np.float32), lower, sure > 0
+
+
 def _halves(picture: Array, marks: Array) -> Array:
     """(H, W) 0..1, each side by itself: a flag at its left must not hide a lock before the wall at its
     right.
@@ -196,9 +226,10 @@ def _halves(picture: Array, marks: Array) -> Array:
     return np.hstack([left, right])
 
 
-def _grab_cut(picture: Array, marks: Array) -> Array:
+def _grab_cut(picture: Array, marks: Array, *, skin: Array | None = None) -> Array:
     """(H, W) float32 0..1: C. Rother, V. Kolmogorov, A. Blake: "GrabCut", SIGGRAPH 2004. Picture (H, W, 3)
-    0..1; `marks` (H, W) uint8 say where the head is for sure, likely, unlikely and not at all.
+    0..1; `marks` (H, W) uint8 say where the head is for sure, likely, unlikely and not at all. With `skin`
+    (H, W) bool its colours are first learnt there alone, and from no other part of what is surely head.
 
     Steadier than OpenCV's own: between one frame and the next the shortest edge jumps where another is nearly
     as short. Colours are learnt softly, and what is returned is the mean of cuts that lean either way.
@@ -208,15 +239,17 @@ def _grab_cut(picture: Array, marks: Array) -> Array:
         return share
     calm = cv2.GaussianBlur(np.asarray(picture * 255, np.float32), (0, 0), _CALM_PX)
     eight_bit, few = (calm + 0.5).astype(np.uint8), calm[::_EVERY, ::_EVERY].reshape(-1, 3)
+    told = share if skin is None else np.asarray(skin, np.float32)
     for leanings in _LEANINGS:
-        known = share[::_EVERY, ::_EVERY].ravel()
-        behind, before = mixture(few, 1 - known), mixture(few, known)
+        known, first = (a[::_EVERY, ::_EVERY].ravel() for a in (share, told))
+        behind, before = mixture(few, 1 - known), mixture(few, first)
         share = np.zeros_like(share)
         for leaning in leanings:
             found, leant = marks.copy(), before.copy()
             leant[:, :COMPONENTS] *= np.exp(leaning)
             cv2.grabCut(eight_bit, found, (0, 0, 1, 1), behind.copy(), leant, 1, cv2.GC_EVAL_FREEZE_MODEL)
             share += ((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)) / np.float32(len(leanings))
+        told = share if skin is None else share * (skin | (marks != cv2.GC_FGD))
     return share
 
 

@@ -115,6 +115,23 @@ def test_no_patch_of_the_outline_flips_under_the_grain_of_six_frames(label: str)
     assert (np.ptp(outlines, axis=0) > 0.5).sum() < 8
 
 
+def test_a_neck_and_a_collar_that_labels_mix_up_are_told_by_their_colour() -> None:
+    """At the left a third of the collar is read as neck, at the right as much of the neck as cloth."""
+    neck = (np.abs(X - 128) < 34) & (Y > 150) & ~FACE
+    shirt = (np.abs(X - 128) < 64) & (Y > 178) & ~neck & ~FACE
+    picture, named = crop(), labels()
+    picture[neck], picture[shirt] = 0.9 * SKIN, (0.85, 0.86, 0.88)
+    picture[(Y > 200) & ~neck & ~shirt] = (0.05, 0.06, 0.08)
+    named[neck], named[shirt | ((Y > 200) & ~neck)] = LABELS.index("neck"), LABELS.index("cloth")
+    misread_shirt, misread_neck = shirt & (X > 84) & (X < 128), neck & (X > 152) & (Y > 185)
+    named[misread_shirt], named[misread_neck] = LABELS.index("neck"), LABELS.index("cloth")
+    beard = (FACE & (Y > 130)).astype(np.float32)
+    found = outlined(soft(named), picture, replace(zones(), beard=beard)).of(*HEAD)
+    assert soft(named).of(*HEAD)[misread_shirt].mean() > 0.8
+    assert found[misread_shirt].mean() < 0.15
+    assert found[misread_neck].mean() > 0.85
+
+
 @pytest.mark.parametrize("name", ["background", "cloth"])
 def test_without_a_head_nothing_changes(name: str) -> None:
     parts = soft(np.full((SIZE, SIZE), LABELS.index(name)))
