@@ -17,7 +17,7 @@ from stit_vfx.shape.code import ShapeCode, crop_affine
 from stit_vfx.shape.disc import disc
 from stit_vfx.shape.fill import fill
 from stit_vfx.shape.lid_skin import closing_lids
-from stit_vfx.shape.lids import lids
+from stit_vfx.shape.lids import Lids, lids
 from stit_vfx.shape.light import LUMA
 from stit_vfx.shape.lips import lips_met, lips_touch
 from stit_vfx.shape.model import EYE, SKIN, ShapeModel
@@ -173,16 +173,9 @@ def _fields(
     flow, turn = _skin_flow(before, after, exact, certain, crop_lin, whole_head=whole_head, seen=seen)
     chart_deg = after.chart_deg(model)
     if turn.any():
-        cloth = np.zeros(face.shape) if seen is None else seen.of("cloth")
-        where = {"face": face, "chart_deg": chart_deg, "cloth": cloth}
+        where = {"face": face, "chart_deg": chart_deg, "cloth": _cloth(seen, face)}
         flow = narrow_rims(flow, crop_lin, **where, px_per_cm=px_per_cm)
-    eye = parts == EYE
-    eye_flow = fill(exact, eye) if eye.any() else flow
-    curves = [view.points[model.lid_curves, :2] for view in (before, after)]
-    luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
-    eye_seen = None if seen is None else seen.of("eye")
-    azimuth = chart_deg[..., 0]
-    eyes = lids(flow, eye_flow, *curves, px_per_cm=px_per_cm, eye=eye_seen, luma=luma, azimuth_deg=azimuth)
+    eyes = _eyes(model, before, after, flow, exact, crop_lin, seen, chart_deg[..., 0])
     flow = eyes.flow
     surfaces = {"flow": flow, "exact": exact, "visible": visible}
     between = between_lips(model, before, after, **surfaces, crop_lin=crop_lin, seen=seen, touch=touch)
@@ -221,6 +214,41 @@ def _fields(
     )
 
 
+def _eyes(
+    model: ShapeModel,
+    before: View,
+    after: View,
+    flow: Array,
+    exact: Array,
+    crop_lin: Array,
+    seen: Parts | None,
+    azimuth_deg: Array,
+) -> Lids:
+    """Lids that slide over eyeballs, which go where they go `exact`ly; `azimuth_deg` (S, S) of the chart."""
+    eye = after.parts() == EYE
+    eye_flow = fill(exact, eye) if eye.any() else flow
+    curves = [view.points[model.lid_curves, :2] for view in (before, after)]
+    return lids(
+        flow,
+        eye_flow,
+        *curves,
+        px_per_cm=after.code.scale,
+        eye=None if seen is None else seen.of("eye"),
+        luma=_log_luma(crop_lin),
+        azimuth_deg=azimuth_deg,
+    )
+
+
+def _cloth(seen: Parts | None, like: Array) -> Array:
+    """(S, S) 0..1: clothes, none where nothing is known of them."""
+    return np.zeros(like.shape) if seen is None else seen.of("cloth")
+
+
+def _log_luma(lin: Array) -> Array:
+    """(S, S) log light of a picture (S, S, 3)."""
+    return np.asarray(np.log(np.maximum(lin @ LUMA, 1e-3)))
+
+
 def _skin_flow(
     before: View,
     after: View,
@@ -244,14 +272,13 @@ def _skin_flow(
     flow = np.where(certain[..., None], exact, turn + flow)
     if not whole_head:
         return flow, turn
-    cloth = np.zeros(certain.shape) if seen is None else seen.of("cloth")
+    cloth = _cloth(seen, certain)
     if turned:
         flow = eased(flow, certain, after.code.scale)
         if not (up := nods_up(before.code, after.code)):
             return over_neck(flow, turn, after.code, certain, cloth)
-        luma = np.log(np.maximum(crop_lin @ LUMA, 1e-3))
         skin, hair = over_neck(flow, turn, after.code, certain, cloth)
-        return stiffer(skin, luma, certain, after.code, up), hair
+        return stiffer(skin, _log_luma(crop_lin), certain, after.code, up), hair
     # Skin that drops goes over a neck or a collar; what rises draws the neck out.
     drawn, _ = over_neck(flow, turn, after.code, certain, cloth, yields_cm=_YIELDS_CM)
     rises = smoothstep(flow[..., 1:] / (_RISES_CM * after.code.scale))

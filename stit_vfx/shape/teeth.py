@@ -86,12 +86,8 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     full = (1 - wide) * (1 - thin)  # a row of teeth that reaches the lower lip
     even = np.interp(source_x / before.length, at, even_end(row_end, before, px_per_cm))
     even = end + full * (even - end)
-    opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
-    row_px, column = (int(np.clip(round(float(v)), 0, len(skull) - 1)) for v in _middle(after)[::-1])
-    drops = float(np.median((after.lower - before.lower)[middle]) + moved[row_px, column]) / px_per_cm
-    shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
-    passed = _passed(before, row_end, drops * px_per_cm, middle) / px_per_cm
-    opened = full * float(ramp(passed, *_PASSED_CM)) * float(ramp(max(opens, drops - _NOD_CM), *_BARES_CM))
+    shut, opened = _opening(before, after, moved, row_end, px_per_cm)
+    opened *= full
     shut *= 1 - opened
     # Above: the lip may bare a little more than the plate shows; from there on the teeth go with it.
     lifted, dropped, grown, row = (
@@ -128,6 +124,20 @@ def kept(before: Edges, after: Edges, skull: Array, row_end: Array, px_per_cm: f
     place = before.origin + source_x[..., None] * before.along + source[..., None] * before.down
     flow = place - np.stack([x, y], -1)
     return Kept(flow, unseen.astype(np.float32), (source < end) & (source > top) & (over < 0.5))
+
+
+def _opening(
+    before: Edges, after: Edges, moved: Array, row_end: Array, px_per_cm: float
+) -> tuple[float, float]:
+    """0..1 each: how far a mouth stays as it is, and how far its lower lip leaves the row of teeth bare."""
+    middle = slice(len(row_end) // 4, -len(row_end) // 4)
+    opens = float(np.median((after.lower - after.upper - before.lower + before.upper)[middle])) / px_per_cm
+    row_px, column = (int(np.clip(round(float(v)), 0, len(moved) - 1)) for v in _middle(after)[::-1])
+    drops = float(np.median((after.lower - before.lower)[middle]) + moved[row_px, column]) / px_per_cm
+    shut = float(1 - ramp(max(opens, _DROPS * drops), *_OPENS_CM))
+    passed = _passed(before, row_end, drops * px_per_cm, middle) / px_per_cm
+    bares = float(ramp(passed, *_PASSED_CM)) * float(ramp(max(opens, drops - _NOD_CM), *_BARES_CM))
+    return shut, bares
 
 
 def _sliver(height_cm: Array, closed_cm: Array) -> Array:
